@@ -1,0 +1,45 @@
+"""Session persistence for LangGraph agents: MongoDB behind a Redis write-behind journal."""
+
+from __future__ import annotations
+
+from langgraph_session_bridge.bridge import SessionBridge
+from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.errors import (
+    BacklogFullError,
+    ClosedError,
+    ConfigurationError,
+    DataIntegrityError,
+    DurabilityTimeoutError,
+    EmbeddedServerError,
+    EventLoopError,
+    InvalidInputError,
+    InvalidTypeError,
+    JournalUnavailableError,
+    PurgeIncompleteError,
+    SessionBridgeError,
+    UnavailableError,
+    ValueTooLargeError,
+)
+from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.stats import Stats
+
+__all__ = [
+    "BacklogFullError",
+    "ClosedError",
+    "ConfigurationError",
+    "DataIntegrityError",
+    "DurabilityTimeoutError",
+    "EmbeddedServerError",
+    "EventLoopError",
+    "InvalidInputError",
+    "InvalidTypeError",
+    "JournalUnavailableError",
+    "PurgeIncompleteError",
+    "SessionBridge",
+    "SessionBridgeError",
+    "SessionBridgeSaver",
+    "Settings",
+    "Stats",
+    "UnavailableError",
+    "ValueTooLargeError",
+]

@@ -1,0 +1,91 @@
+"""A private event loop on a daemon thread: where background work lives and where synchronous calls are served."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from langgraph_session_bridge.errors import EventLoopError
+
+T = TypeVar("T")
+
+
+class HomeLoop:
+    """An event loop that lives as long as its owner wants, whatever the application does with its own loops.
+
+    The thread is a daemon, so a forgotten owner never keeps the interpreter from exiting.
+    """
+
+    def __init__(self, name: str = "langgraph-session-bridge") -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop; the thread starts on first use, and again in a forked child."""
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop = self._start()
+                self._pid = os.getpid()
+            return self._loop
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=_serve, args=(loop,), name=self._name, daemon=True).start()
+        return loop
+
+    def stop(self) -> None:
+        """Ends the thread; a later use starts it again. Not from the loop itself, whose callers still wait."""
+        if _running() is self._loop:
+            return
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None and self._pid == os.getpid():
+            loop.call_soon_threadsafe(loop.stop)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def run_blocking(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], instead: str) -> T:
+    """Runs a coroutine on another thread's loop and waits for it.
+
+    Args:
+        loop: Where to run it.
+        work: What to run.
+        instead: What the caller should do where waiting would deadlock, for the error message.
+
+    Raises:
+        EventLoopError: The caller is on that very loop, or the loop does not run.
+    """
+    if _running() is loop:
+        work.close()
+        message = f"A synchronous call from the event loop that has to serve it would wait for ever; {instead}."
+        raise EventLoopError(message)
+    if not loop.is_running():
+        work.close()
+        message = f"The event loop that the clients belong to is not running; {instead}."
+        raise EventLoopError(message)
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return future.result()
+    except (KeyboardInterrupt, concurrent.futures.CancelledError):
+        future.cancel()
+        raise
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

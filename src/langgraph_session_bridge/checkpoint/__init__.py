@@ -1,0 +1,1 @@
+"""LangGraph's checkpointer contract on top of the storage pipeline."""

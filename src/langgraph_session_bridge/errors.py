@@ -1,0 +1,59 @@
+"""Every error that this library raises: one root, few leaves, each also the built-in that callers expect."""
+
+from __future__ import annotations
+
+
+class SessionBridgeError(Exception):
+    """Root of every error of this library; `except SessionBridgeError` catches them all."""
+
+
+class InvalidInputError(SessionBridgeError, ValueError):
+    """A value handed in (an id, a filter, a limit) cannot be used; nothing was written."""
+
+
+class InvalidTypeError(SessionBridgeError, TypeError):
+    """A value handed in has the wrong type; nothing was written."""
+
+
+class ConfigurationError(SessionBridgeError, ValueError):
+    """Settings, servers or clients do not fit together; the message says what to change."""
+
+
+class EventLoopError(SessionBridgeError, RuntimeError):
+    """A call came from a loop or thread where it would deadlock or break a client."""
+
+
+class ClosedError(SessionBridgeError, RuntimeError):
+    """The saver or bridge was closed before the call."""
+
+
+class UnavailableError(SessionBridgeError, ConnectionError):
+    """A server that this call needs did not answer in time; retrying later is safe."""
+
+
+class JournalUnavailableError(UnavailableError):
+    """Redis did not answer in time."""
+
+
+class BacklogFullError(UnavailableError):
+    """The journal holds as much unflushed data as it may, and the archive does not drain it."""
+
+
+class DurabilityTimeoutError(SessionBridgeError, TimeoutError):
+    """The promised level was not confirmed in time; the write may still arrive."""
+
+
+class ValueTooLargeError(SessionBridgeError, ValueError):
+    """A channel value or a pending write is over the configured ceiling; nothing was written."""
+
+
+class PurgeIncompleteError(SessionBridgeError, RuntimeError):
+    """A delete did not reach every tier; calling it again is safe and finishes it."""
+
+
+class DataIntegrityError(SessionBridgeError, RuntimeError):
+    """Stored data is missing or unreadable; the message names the document."""
+
+
+class EmbeddedServerError(SessionBridgeError, RuntimeError):
+    """An embedded server could not be found, started or reached; the message names the alternatives."""

@@ -1,0 +1,1 @@
+"""Journal, archive and what moves between them."""

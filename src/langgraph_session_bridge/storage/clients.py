@@ -1,0 +1,84 @@
+"""Driver clients: opened from addresses, or accepted after a check that they can serve."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo import errors as mongo_errors
+from redis import Redis as SyncRedis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError
+from langgraph_session_bridge.settings import Settings
+
+
+def open_mongo(uri: str, settings: Settings) -> Any:
+    """A client for the running event loop."""
+    options: dict[str, Any] = {
+        "appname": "langgraph-session-bridge",
+        "maxPoolSize": settings.max_concurrency,
+        "serverSelectionTimeoutMS": int(settings.connect_timeout_s * 1000),
+        "connectTimeoutMS": int(settings.connect_timeout_s * 1000),
+        "timeoutMS": int(settings.operation_timeout_s * 1000),
+    }
+    given = uri.partition("?")[2].lower()
+    options = {name: value for name, value in options.items() if name.lower() + "=" not in given}
+    try:
+        if settings.driver == "motor":
+            return AsyncIOMotorClient(uri, io_loop=asyncio.get_running_loop(), **options)
+        return AsyncMongoClient(uri, **options)
+    except (mongo_errors.PyMongoError, ValueError) as error:
+        message = f"The MongoDB address cannot be used: {error}. Expected something like mongodb://host:27017."
+        raise ConfigurationError(message) from error
+
+
+def open_redis(url: str, settings: Settings) -> Any:
+    """A client for the running event loop, with a pool that waits instead of failing."""
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=settings.max_concurrency,
+            timeout=settings.operation_timeout_s,
+            socket_timeout=settings.operation_timeout_s,
+            socket_connect_timeout=settings.connect_timeout_s,
+            retry=Retry(NoBackoff(), 0),  # a retry must be seen here: it may be a restart
+            decode_responses=False,
+        )
+    except ValueError as error:
+        message = f"The Redis address cannot be used: {error}. Expected redis://, rediss:// or unix://."
+        raise ConfigurationError(message) from error
+    return Redis.from_pool(pool)
+
+
+def check_mongo(client: Any) -> None:
+    """Refuses clients that cannot serve asyncio."""
+    if isinstance(client, MongoClient):
+        message = (
+            "mongo_client is a blocking pymongo.MongoClient. Pass a pymongo.AsyncMongoClient or a Motor "
+            "AsyncIOMotorClient, or let SessionBridgeSaver.from_conn_string(uri) open its own."
+        )
+        raise InvalidTypeError(message)
+    if not isinstance(client, (AsyncMongoClient, AsyncIOMotorClient)):
+        message = (
+            f"mongo_client must be a pymongo.AsyncMongoClient or a Motor AsyncIOMotorClient, not {type(client).__name__}. "
+            "For an address, use SessionBridgeSaver.from_conn_string(uri)."
+        )
+        raise InvalidTypeError(message)
+
+
+def check_redis(client: Any) -> None:
+    """Refuses clients that cannot serve asyncio, or that decode replies to text."""
+    if isinstance(client, SyncRedis) or not isinstance(client, (Redis, RedisCluster)):
+        message = (
+            f"redis_client must be a redis.asyncio.Redis or RedisCluster, not {type(client).__module__}."
+            f"{type(client).__name__}. For an address, use SessionBridgeSaver.from_conn_string(uri, redis_url)."
+        )
+        raise InvalidTypeError(message)
+    if client.get_encoder().decode_responses:
+        message = "redis_client has decode_responses=True, which breaks binary values. Create it without that option."
+        raise ConfigurationError(message)

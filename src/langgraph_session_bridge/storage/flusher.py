@@ -1,0 +1,136 @@
+"""Moves journal entries to the archive in batches, and forgets an entry only after a majority confirmed it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.documents import Encoded
+from langgraph_session_bridge.storage.protocols import Archive, Entry, Journal
+from langgraph_session_bridge.storage.shared import Shared
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 5.0
+
+
+class Flusher:
+    """Flushes shards on demand (`flush`) and in the background (`run`).
+
+    Flushing the same entries twice, in one process or in several, changes nothing; leases only avoid the double work.
+    """
+
+    def __init__(self, journal: Journal, archive: Archive, settings: Settings, shared: Shared) -> None:
+        self._journal = journal
+        self._archive = archive
+        self._settings = settings
+        self._shared = shared
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def flush(self, shard: int, upto: str | None = None) -> int:
+        """Flushes a shard's entries up to and including `upto`, or all that are there now.
+
+        Returns:
+            How many entries were flushed.
+
+        Raises:
+            UnavailableError: A tier did not answer; nothing is lost, entries stay in the journal.
+        """
+        flushed = 0
+        async with self._locks[shard]:
+            while entries := await self._journal.pending(shard, self._settings.flush_batch_entries, upto):
+                for batch in self._batches(entries):
+                    await self._flush_batch(shard, batch)
+                    flushed += len(batch)
+                if len(entries) < self._settings.flush_batch_entries:
+                    break
+        return flushed
+
+    def _batches(self, entries: Sequence[Entry]) -> list[list[Entry]]:
+        batches: list[list[Entry]] = [[]]
+        size = 0
+        for entry in entries:
+            if batches[-1] and size + entry.size > self._settings.flush_batch_bytes:
+                batches.append([])
+                size = 0
+            batches[-1].append(entry)
+            size += entry.size
+        return batches
+
+    async def _flush_batch(self, shard: int, entries: Sequence[Entry]) -> None:
+        loaded = await self._journal.load(entries)
+        documents: list[Encoded] = []
+        for entry, found in zip(entries, loaded, strict=True):
+            if found is None:  # the thread was deleted after this put
+                continue
+            if all(document.raw for document in found):
+                documents += found
+            elif await self._journal.unflushed(shard, entry.id):
+                self._report_lost(entry)
+        await self._archive.store(documents)
+        await self._journal.acknowledge(shard, entries)
+        self._shared.counters["flushed_entries"] += len(entries)
+        self._shared.counters["flushed_batches"] += 1
+
+    def _report_lost(self, entry: Entry) -> None:
+        self._shared.counters["lost_entries"] += 1
+        logger.error(
+            "Unflushed documents of thread %r (checkpoint %s) vanished from Redis before they were archived. "
+            "Check maxmemory-policy and who deletes keys.",
+            entry.thread_id,
+            entry.checkpoint_id,
+        )
+
+    async def flush_everything(self) -> int:
+        """Flushes every shard that has a backlog."""
+        backlog = await self._journal.backlog()
+        return sum([await self.flush(row.shard) for row in backlog if row.entries])
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Flushes until told to stop: this process's entries within the flush interval, others' at each poll."""
+        settings, shared = self._settings, self._shared
+        loop = asyncio.get_running_loop()
+        next_poll, pause = loop.time(), settings.flush_interval_s
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            try:
+                if loop.time() >= next_poll:
+                    await self._poll()
+                    next_poll = loop.time() + settings.flush_poll_s
+                await self._flush_dirty()
+                pause = settings.flush_interval_s
+            except SessionBridgeError as error:
+                shared.counters["flush_failures"] += 1
+                pause = min(_LONGEST_PAUSE_S, pause * 2)
+                logger.warning("Flushing failed, next try in %.2f s: %s", pause, error)
+            except Exception:  # the loop must outlive whatever one batch does
+                shared.counters["flush_failures"] += 1
+                pause = _LONGEST_PAUSE_S
+                logger.exception("Flushing failed unexpectedly, next try in %.2f s.", pause)
+
+    async def _flush_dirty(self) -> None:
+        for shard in list(self._shared.dirty_shards):
+            if await self._journal.lease(shard, self._shared.owner, self._settings.lease_ttl_s):
+                self._shared.dirty_shards.discard(shard)
+                try:
+                    await self.flush(shard)
+                except BaseException:
+                    self._shared.dirty_shards.add(shard)
+                    raise
+
+    async def _poll(self) -> None:
+        """Notices what other processes left: entries in any shard, and writes that went past the journal."""
+        if await self._archive.epoch() > self._journal.epoch > 0:
+            await self._journal.verify(force_epoch=True)
+        self._shared.dirty_shards.update(row.shard for row in await self._journal.backlog() if row.entries)
+
+    async def release_leases(self) -> None:
+        """Lets other processes take over at once."""
+        for shard in range(self._journal.shards):
+            await self._journal.release(shard, self._shared.owner)

@@ -1,0 +1,373 @@
+"""The archive on MongoDB: deterministic string ids, majority writes, one range of the primary key per question.
+
+Written against the calls that PyMongo's asyncio client and Motor share.
+"""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
+from pymongo import ReadPreference, ReplaceOne, ReturnDocument, WriteConcern
+from pymongo import errors as mongo_errors
+from pymongo.read_concern import ReadConcern
+
+from langgraph_session_bridge.errors import ConfigurationError, SessionBridgeError, UnavailableError
+from langgraph_session_bridge.storage.documents import (
+    AFTER,
+    Encoded,
+    checkpoint_field,
+    decode,
+    segment,
+    thread_prefix,
+)
+
+SCHEMA_VERSION = 1
+_DUPLICATE_KEY = 11000
+_ONE_COMMAND = 32
+"""Up to this many documents go in one ordered insert, so that a single put is one round trip."""
+_IDS_PER_QUERY = 1000
+_RANGES_PER_QUERY = 100
+_STONE_TTL_S = 24 * 3600
+_LIVING = {"gone": None}
+INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones")
+_UNAUTHORIZED = frozenset({13, 18})
+
+
+class MongoArchive:
+    """Archive in one MongoDB database.
+
+    Collections: `checkpoints` (checkpoints, channel values, pending writes and chunks, told apart by their `_id`),
+    `threads` (the generation that fences deleted threads) and `meta` (schema, shards, epoch). Every document has the
+    thread id `t`, and every query has equality on it, except `every_checkpoint` and `checkpoints_of_runs`.
+    """
+
+    def __init__(self, client: Any, database: str, *, owns_client: bool) -> None:
+        self._client = client
+        self._owns_client = owns_client
+        db = client.get_database(
+            database,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
+        )
+        self._checkpoints = db.get_collection("checkpoints")
+        self._threads = db.get_collection("threads")
+        self._meta = db.get_collection("meta")
+        self.deployment: Mapping[str, Any] = {}
+
+    # Deployment
+
+    async def setup(self, *, shards: int, create_indexes: bool, journal: bool) -> None:
+        """Reads the deployment's record, creating it and the indexes where they are missing.
+
+        Args:
+            shards: Journal shards of a new deployment.
+            create_indexes: Whether indexes may be created.
+            journal: Whether this process writes through a journal.
+
+        Raises:
+            ConfigurationError: The database was written by an incompatible version.
+        """
+        with explained():
+            found = await self._meta.find_one({"_id": "deployment"})
+            wanted: dict[str, Any] = {"journal": True} if journal else {}
+            if create_indexes:
+                wanted["indexes"] = SCHEMA_VERSION
+            if found is None or wanted.items() - found.items():
+                if create_indexes and (found or {}).get("indexes") != SCHEMA_VERSION:
+                    await self._create_indexes()
+                found = await self._meta.find_one_and_update(
+                    {"_id": "deployment"},
+                    {
+                        "$setOnInsert": {
+                            "schema": SCHEMA_VERSION,
+                            "shards": shards,
+                            "id": uuid.uuid4().hex,
+                            **({} if journal else {"journal": False}),
+                        },
+                        **({"$set": wanted} if wanted else {}),
+                    },
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
+                )
+        if found["schema"] != SCHEMA_VERSION:
+            message = (
+                f"The database holds schema version {found['schema']}, this library reads {SCHEMA_VERSION}. "
+                "Use the matching version of langgraph-session-bridge, or another database."
+            )
+            raise ConfigurationError(message)
+        if found["journal"] and not journal:
+            message = (
+                "This database is written through a Redis journal; without it, other processes would go on serving old "
+                "states and unflushed puts would be missed. Pass redis_url, or use another database."
+            )
+            raise ConfigurationError(message)
+        self.deployment = found
+
+    async def _create_indexes(self) -> None:
+        await self._checkpoints.create_index(
+            [("c", -1)], name="every_checkpoint", partialFilterExpression={"c": {"$exists": True}}
+        )
+        await self._checkpoints.create_index(
+            [("m.run_id", 1)], name="checkpoints_of_runs", partialFilterExpression={"m.run_id": {"$exists": True}}
+        )
+        await self._checkpoints.create_index(
+            [("gone", 1)],
+            name="stones",
+            partialFilterExpression={"gone": {"$exists": True}},
+            expireAfterSeconds=_STONE_TTL_S,
+        )
+
+    async def missing_indexes(self) -> list[str]:
+        """Names of indexes that cross-thread queries need and the database lacks."""
+        with explained():
+            present = await self._checkpoints.index_information()
+        return [name for name in INDEXES if name not in present]
+
+    async def next_epoch(self) -> int:
+        """A new epoch ordinal, higher than any before."""
+        with explained():
+            found = await self._meta.find_one_and_update(
+                {"_id": "epoch"}, {"$inc": {"n": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        return int(found["n"])
+
+    async def epoch(self) -> int:
+        """The newest epoch ordinal (0 in a new database)."""
+        with explained():
+            found = await self._meta.find_one({"_id": "epoch"})
+        return int(found["n"]) if found else 0
+
+    # Generations
+
+    async def generation(self, thread_id: str) -> int:
+        """The living generation of a thread; each delete starts a new one."""
+        with explained():
+            found = await self._threads.find_one({"_id": segment(thread_id), "t": thread_id})
+        return int(found["g"]) if found else 0
+
+    async def next_generation(self, thread_id: str) -> int:
+        """Ends the living generation and returns the next."""
+        with explained():
+            found = await self._threads.find_one_and_update(
+                {"_id": segment(thread_id), "t": thread_id},
+                {"$inc": {"g": 1}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        return int(found["g"])
+
+    async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]:
+        """Living generations of many threads."""
+        with explained():
+            cursor = self._threads.find({"t": {"$in": list(thread_ids)}, "_id": {"$in": [segment(t) for t in thread_ids]}})
+            found = {row["t"]: int(row["g"]) for row in await cursor.to_list(None)}
+        return {thread_id: found.get(thread_id, 0) for thread_id in thread_ids}
+
+    # Writing
+
+    async def store(self, documents: Sequence[Encoded]) -> None:
+        """Stores documents on a majority, checkpoints after everything they need; replays change nothing.
+
+        Raises:
+            UnavailableError: The outcome is unknown; storing the same documents again is harmless.
+        """
+        parts = [document for document in documents if not document.field.startswith("c/")]
+        checkpoints = [document for document in documents if document.field.startswith("c/")]
+        if not documents:
+            return
+        with explained():
+            if len(documents) <= _ONE_COMMAND and await self._insert_in_order([*parts, *checkpoints]):
+                return
+            for phase in (parts, checkpoints):
+                if phase:
+                    await self._insert_or_replace(phase)
+
+    async def _insert_in_order(self, documents: Sequence[Encoded]) -> bool:
+        try:
+            await self._checkpoints.insert_many([RawBSONDocument(document.raw) for document in documents])
+        except mongo_errors.BulkWriteError as error:
+            _only_duplicates(error)
+            return False
+        return True
+
+    async def _insert_or_replace(self, documents: Sequence[Encoded]) -> None:
+        try:
+            await self._checkpoints.insert_many([RawBSONDocument(d.raw) for d in documents], ordered=False)
+        except mongo_errors.BulkWriteError as error:
+            for position in _only_duplicates(error):
+                if not documents[position].first_wins:
+                    await self._replace_older(documents[position].raw)
+
+    async def _replace_older(self, raw: bytes) -> None:
+        """Replaces a stored document unless it is as new: then this one is a replay, or was overtaken."""
+        document = decode(raw)
+        older = {"_id": document["_id"], "t": document["t"], "q": {"$lt": document["q"]}}
+        await self._checkpoints.replace_one(older, document)
+
+    async def delete_generations(self, thread_id: str, below: int) -> int:
+        """Deletes every document of a thread's generations older than `below`."""
+        start, end = thread_prefix(thread_id), thread_prefix(thread_id, below)
+        with explained():
+            result = await self._checkpoints.delete_many({"t": thread_id, "_id": {"$gte": start, "$lt": end}})
+        return int(result.deleted_count)
+
+    async def delete(self, thread_id: str, ids: Sequence[str]) -> None:
+        """Deletes documents of a thread by `_id`."""
+        with explained():
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                page = list(ids[start : start + _IDS_PER_QUERY])
+                await self._checkpoints.delete_many({"t": thread_id, "_id": {"$in": page}})
+
+    async def bury(self, thread_id: str, ids: Sequence[str], sequence: int) -> None:
+        """Deletes checkpoints for good: a flush that is still under way cannot bring them back.
+
+        Each leaves a small stone of rank `sequence` for a day, which a late insert of lower rank runs into.
+        """
+        gone = datetime.now(UTC)
+        with explained():
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                stones = [
+                    ReplaceOne(
+                        {"_id": name, "t": thread_id},
+                        {"_id": name, "q": Int64(sequence), "t": thread_id, "gone": gone},
+                    )
+                    for name in ids[start : start + _IDS_PER_QUERY]
+                ]
+                await self._checkpoints.bulk_write(stones, ordered=False)
+
+    async def clear_parents(self, thread_id: str, ids: Sequence[str]) -> None:
+        """Ends the parent chain at checkpoints whose parent is about to go."""
+        with explained():
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                page = list(ids[start : start + _IDS_PER_QUERY])
+                await self._checkpoints.update_many({"t": thread_id, "_id": {"$in": page}}, {"$set": {"p": None}})
+
+    # Reading
+
+    async def chunked(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]:
+        """Names, by document, of what is continued in chunks."""
+        base = thread_prefix(thread_id, generation)
+        query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, "x": {"$exists": True}}
+        with explained():
+            rows = await self._checkpoints.find(query, {"x": 1}).to_list(None)
+        return {row["_id"][len(base) :]: row for row in rows}
+
+    async def fetch(self, thread_id: str, generation: int, fields: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Documents by name; absent ones are left out."""
+        prefix = thread_prefix(thread_id, generation)
+        found: dict[str, dict[str, Any]] = {}
+        with explained():
+            for start in range(0, len(fields), _IDS_PER_QUERY):
+                page = [prefix + name for name in fields[start : start + _IDS_PER_QUERY]]
+                cursor = self._checkpoints.find({"t": thread_id, "_id": {"$in": page}, **_LIVING})
+                for row in await cursor.to_list(None):
+                    found[row["_id"][len(prefix) :]] = row
+        return found
+
+    async def head(self, thread_id: str, generation: int, ns: str) -> dict[str, Any] | None:
+        """The checkpoint with the highest id in a namespace."""
+        start = thread_prefix(thread_id, generation) + checkpoint_field(ns)
+        with explained():
+            cursor = self._checkpoints.find({"t": thread_id, "_id": {"$gte": start, "$lt": start + AFTER}, **_LIVING})
+            rows = await cursor.sort("_id", -1).limit(1).to_list(None)
+        return rows[0] if rows else None
+
+    async def names(self, thread_id: str, generation: int, prefix: str) -> list[str]:
+        """Names of all documents that start with a prefix, in order."""
+        base = thread_prefix(thread_id, generation)
+        bounds = {"$gte": base + prefix, "$lt": base + prefix + AFTER}
+        with explained():
+            cursor = self._checkpoints.find({"t": thread_id, "_id": bounds, **_LIVING}, {"_id": 1})
+            return [row["_id"][len(base) :] for row in await cursor.sort("_id", 1).to_list(None)]
+
+    async def rows(
+        self, thread_id: str, generation: int, ranges: Sequence[tuple[str, str]]
+    ) -> list[dict[str, Any]]:
+        """All documents whose name is in one of the ranges (start included, end not)."""
+        base = thread_prefix(thread_id, generation)
+        found: list[dict[str, Any]] = []
+        with explained():
+            for at in range(0, len(ranges), _RANGES_PER_QUERY):
+                page = ranges[at : at + _RANGES_PER_QUERY]
+                bounds = [{"_id": {"$gte": base + start, "$lt": base + end}} for start, end in page]
+                query = {"t": thread_id, **_LIVING, **(bounds[0] if len(bounds) == 1 else {"$or": bounds})}
+                found += await self._checkpoints.find(query).to_list(None)
+        return found
+
+    async def checkpoints(
+        self, thread_id: str, generation: int, ns: str, *, before: str | None, query: Mapping[str, Any]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Checkpoints of a namespace, highest id first."""
+        base = thread_prefix(thread_id, generation) + checkpoint_field(ns)
+        bounds = {"$gte": base, "$lt": base + (AFTER if before is None else before)}
+        with explained():
+            cursor = self._checkpoints.find({"t": thread_id, "_id": bounds, **_LIVING, **query}).sort("_id", -1)
+            async for row in cursor:
+                yield row
+
+    async def every_checkpoint(
+        self, *, before: str | None, query: Mapping[str, Any]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Checkpoints of all threads, highest id first."""
+        bounds: dict[str, Any] = {"$exists": True} if before is None else {"$exists": True, "$lt": before}
+        with explained():
+            cursor = self._checkpoints.find({"c": bounds, **query}).sort("c", -1)
+            async for row in cursor:
+                yield row
+
+    async def checkpoints_of_runs(self, run_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Thread, namespace and id of the checkpoints that runs created, in all threads."""
+        with explained():
+            cursor = self._checkpoints.find(
+                {"m.run_id": {"$in": list(run_ids)}}, {"_id": 1, "t": 1, "n": 1, "c": 1}
+            )
+            return list(await cursor.to_list(None))
+
+    async def ping(self) -> Mapping[str, Any]:
+        """The server's answer to `hello`."""
+        with explained():
+            answer: Mapping[str, Any] = await self._client.admin.command("hello")
+        return answer
+
+    async def aclose(self) -> None:
+        """Closes the client, unless it was passed in."""
+        if self._owns_client:
+            closing = self._client.close()
+            if inspect.isawaitable(closing):  # PyMongo's close is a coroutine, Motor's is not
+                await closing
+
+
+def _only_duplicates(error: mongo_errors.BulkWriteError) -> list[int]:
+    """Positions of the documents that exist already; any other failure is raised."""
+    details = error.details
+    failures = details.get("writeErrors", [])
+    others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]
+    if others or details.get("writeConcernErrors"):
+        raise error
+    return [failure["index"] for failure in failures]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns driver errors into ours, with what to do next."""
+    try:
+        yield
+    except mongo_errors.OperationFailure as error:
+        if error.code in _UNAUTHORIZED:
+            message = f"MongoDB refused the operation: {error.details or error}. Check the account's rights and password."
+            raise ConfigurationError(message) from error
+        if error.timeout or error.has_error_label("RetryableWriteError"):
+            raise UnavailableError(f"MongoDB did not confirm in time: {error}.") from error
+        raise SessionBridgeError(f"MongoDB refused the operation: {error}.") from error
+    except mongo_errors.PyMongoError as error:
+        if isinstance(error, mongo_errors.ConnectionFailure) or error.timeout:
+            raise UnavailableError(f"MongoDB did not answer ({type(error).__name__}: {error}).") from error
+        raise SessionBridgeError(f"MongoDB failed: {type(error).__name__}: {error}.") from error

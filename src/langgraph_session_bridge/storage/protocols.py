@@ -1,0 +1,198 @@
+"""The two abstractions of the storage layer: a journal that is fast and shared, an archive that is durable and queryable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from langgraph_session_bridge.storage.documents import Encoded
+
+Kind = Literal["c", "w"]
+"""What an entry is: a checkpoint with its parts, or a set of pending writes."""
+
+_COUNTER_BITS = 43
+
+
+def sequence(epoch: int, counter: int) -> int:
+    """Orders all writes of a thread: first by the journal's epoch, then by its counter."""
+    return (epoch << _COUNTER_BITS) | counter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """One put, encoded for a generation of its thread.
+
+    Attributes:
+        ns: Namespace as a path segment (`documents.segment`).
+        parent: Checkpoint whose parts this one shares; empty if it shares none.
+        manifest: Names of every document that a reader of the checkpoint needs besides the checkpoint itself.
+        token: Identifies the call, so that a retry after a lost reply has no second effect.
+    """
+
+    thread_id: str
+    generation: int
+    kind: Kind
+    ns: str
+    checkpoint_id: str
+    parent: str
+    manifest: Sequence[str]
+    documents: Sequence[Encoded]
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """The journal holds the put. `clean` says that nothing of the thread was unflushed before it."""
+
+    counter: int
+    entry_id: str
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The journal needs something first.
+
+    `cold`: fill the namespace from the archive (`drops` proves that nothing changed meanwhile). `stale`: the thread was
+    last checked in another epoch. `generation`: encode again for `generation`. `need`: send every value, the shared ones
+    are not proven. `busy`: the backlog (`entries`, `size` in bytes) is at its bound.
+    """
+
+    reason: Literal["cold", "stale", "generation", "need", "busy"]
+    generation: int = 0
+    drops: str = "0"
+    entries: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotRead:
+    """What the journal knows of a checkpoint.
+
+    `status` is `hit` (documents by field; a value of `None` is to be read from the archive), `miss` (not here; the
+    documents are its unflushed writes) or `none` (the namespace has no checkpoint). `complete` says that no pending write
+    of it can be in the archive only.
+    """
+
+    status: Literal["hit", "miss", "none"]
+    generation: int
+    checkpoint_id: str
+    documents: Mapping[str, bytes | None]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """The head of a namespace as the archive holds it, to be made hot."""
+
+    thread_id: str
+    generation: int
+    ns: str
+    checkpoint_id: str
+    manifest: Sequence[str]
+    documents: Sequence[tuple[str, bytes]]
+    writes: Sequence[tuple[str, str, bytes]]
+    drops: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One unflushed entry of a shard's log; the documents stay in the thread's hash until they are archived."""
+
+    id: str
+    thread_id: str
+    generation: int
+    epoch: int
+    counter: int
+    kind: Kind
+    ns: str
+    checkpoint_id: str
+    size: int
+    replaced: Sequence[str]
+    firsts: Sequence[str]
+
+    @property
+    def sequence(self) -> int:
+        """Rank of the entry among all writes of its thread."""
+        return sequence(self.epoch, self.counter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How much of a shard is not yet in the archive."""
+
+    shard: int
+    entries: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalFacts:
+    """What the journal's server was proven to do."""
+
+    server: str
+    appendonly: bool | None
+    appendfsync_always: bool | None
+    eviction_policy: str | None
+
+
+class Journal(Protocol):
+    """Accepts puts in one atomic step, shows them to every process at once, and keeps them until they are archived."""
+
+    shards: int
+    facts: JournalFacts
+
+    @property
+    def epoch(self) -> int: ...
+    def shard_of(self, thread_id: str) -> int: ...
+    async def verify(self, *, force_epoch: bool = False) -> None: ...
+    async def append(self, request: Append) -> Appended | Refused: ...
+    async def read(self, thread_id: str, ns: str, checkpoint_id: str) -> HotRead | Refused: ...
+    async def fill(self, fill: Fill) -> None: ...
+    async def evict(self, thread_id: str, *, stale_only: bool = False) -> bool: ...
+    async def rank(self, thread_id: str) -> int: ...
+    async def fence(self, thread_id: str, generation: int) -> None: ...
+    async def pending(self, shard: int, limit: int, upto: str | None = None) -> list[Entry]: ...
+    async def unflushed(self, shard: int, entry_id: str) -> bool: ...
+    async def load(self, entries: Sequence[Entry]) -> list[list[Encoded] | None]: ...
+    async def acknowledge(self, shard: int, entries: Sequence[Entry]) -> None: ...
+    async def backlog(self) -> list[Backlog]: ...
+    async def lease(self, shard: int, owner: str, ttl_s: float) -> bool: ...
+    async def release(self, shard: int, owner: str) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+class Archive(Protocol):
+    """Keeps documents durably (every acknowledged write is on a majority) and answers queries over them."""
+
+    deployment: Mapping[str, Any]
+
+    async def setup(self, *, shards: int, create_indexes: bool, journal: bool) -> None: ...
+    async def next_epoch(self) -> int: ...
+    async def epoch(self) -> int: ...
+    async def generation(self, thread_id: str) -> int: ...
+    async def next_generation(self, thread_id: str) -> int: ...
+    async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]: ...
+    async def store(self, documents: Sequence[Encoded]) -> None: ...
+    async def delete_generations(self, thread_id: str, below: int) -> int: ...
+    async def delete(self, thread_id: str, ids: Sequence[str]) -> None: ...
+    async def bury(self, thread_id: str, ids: Sequence[str], sequence: int) -> None: ...
+    async def clear_parents(self, thread_id: str, ids: Sequence[str]) -> None: ...
+    async def chunked(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]: ...
+    async def fetch(self, thread_id: str, generation: int, fields: Sequence[str]) -> dict[str, dict[str, Any]]: ...
+    async def head(self, thread_id: str, generation: int, ns: str) -> dict[str, Any] | None: ...
+    async def names(self, thread_id: str, generation: int, prefix: str) -> list[str]: ...
+    async def rows(
+        self, thread_id: str, generation: int, ranges: Sequence[tuple[str, str]]
+    ) -> list[dict[str, Any]]: ...
+    def checkpoints(
+        self, thread_id: str, generation: int, ns: str, *, before: str | None, query: Mapping[str, Any]
+    ) -> AsyncIterator[dict[str, Any]]: ...
+    def every_checkpoint(
+        self, *, before: str | None, query: Mapping[str, Any]
+    ) -> AsyncIterator[dict[str, Any]]: ...
+    async def checkpoints_of_runs(self, run_ids: Sequence[str]) -> list[dict[str, Any]]: ...
+    async def missing_indexes(self) -> list[str]: ...
+    async def ping(self) -> Mapping[str, Any]: ...
+    async def aclose(self) -> None: ...

@@ -1,0 +1,303 @@
+"""One pipeline for each event loop that uses a saver, one background flusher for the process."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from langgraph_session_bridge.blocking import HomeLoop, run_blocking
+from langgraph_session_bridge.errors import ClosedError, ConfigurationError, EventLoopError, SessionBridgeError
+from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.clients import open_mongo, open_redis
+from langgraph_session_bridge.storage.hints import Hints
+from langgraph_session_bridge.storage.mongodb import MongoArchive
+from langgraph_session_bridge.storage.pipeline import Pipeline
+from langgraph_session_bridge.storage.redis import RedisJournal
+from langgraph_session_bridge.storage.shared import Shared
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+OpenClient = Callable[[], Any]
+
+_EXIT_DRAIN_S = 5.0
+
+
+class Runtime:
+    """Opens, shares and closes what a saver stands on; shallow copies of a saver share one runtime.
+
+    With clients of its own, every event loop gets its own pipeline, since asyncio clients serve only one loop. Clients
+    that were passed in serve the loop that first uses them, and no other.
+    """
+
+    def __init__(
+        self, settings: Settings, mongo: OpenClient, redis: OpenClient | None, *, owns_clients: bool
+    ) -> None:
+        self.settings = settings
+        self._open_mongo = mongo
+        self._open_redis = redis
+        self._owns_clients = owns_clients
+        self._home = HomeLoop()
+        self._bound: asyncio.AbstractEventLoop | None = None
+        self._reset()
+        _LIVING.add(self)
+
+    def _reset(self) -> None:
+        """The state of a fresh process: also what a forked child starts with."""
+        self.shared = Shared(hints=Hints(self.settings.hints_max))
+        self._pipelines: dict[asyncio.AbstractEventLoop, Pipeline] = {}
+        self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._background: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._closing = self._closed = False
+        self._pid = os.getpid()
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether a Redis tier is configured."""
+        return self._open_redis is not None
+
+    # Pipelines
+
+    async def pipeline(self) -> Pipeline:
+        """The pipeline of the running loop, opened on first use.
+
+        Raises:
+            ClosedError: The saver was closed.
+            EventLoopError: The clients passed in belong to another loop.
+        """
+        if self._pid != os.getpid():
+            self._after_fork()
+        loop = asyncio.get_running_loop()
+        found = self._pipelines.get(loop)
+        if found is not None:
+            return found
+        if self._closed:
+            message = "This saver was closed; create another one, or keep it open for as long as graphs use it."
+            raise ClosedError(message)
+        self._check_loop(loop)
+        async with self._opening.setdefault(loop, asyncio.Lock()):
+            if loop not in self._pipelines:
+                self._pipelines[loop] = await self._open()
+                self._forget_dead_loops()
+        self._start_background()
+        return self._pipelines[loop]
+
+    def _check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._owns_clients:
+            return
+        if self._bound is None:
+            self._bound = loop
+        elif self._bound is not loop:
+            message = (
+                "The clients passed to SessionBridgeSaver belong to another event loop (asyncio clients serve only one). "
+                "Create one saver per loop, or use SessionBridgeSaver.from_conn_string, which opens clients per loop."
+            )
+            raise EventLoopError(message)
+
+    async def _open(self) -> Pipeline:
+        settings = self.settings
+        archive = MongoArchive(self._open_mongo(), settings.database, owns_client=self._owns_clients)
+        try:
+            await archive.setup(
+                shards=settings.shards, create_indexes=settings.create_indexes, journal=self.has_journal
+            )
+            journal = await self._open_journal(archive)
+        except BaseException:
+            await archive.aclose()
+            raise
+        return Pipeline(journal, archive, settings, self.shared)
+
+    async def _open_journal(self, archive: MongoArchive) -> RedisJournal | None:
+        if self._open_redis is None:
+            return None
+        journal = RedisJournal(
+            self._open_redis(),
+            self.settings,
+            shards=archive.deployment["shards"],
+            deployment=archive.deployment["id"],
+            next_epoch=archive.next_epoch,
+            owns_client=self._owns_clients,
+        )
+        try:
+            await journal.verify()
+        except BaseException:
+            await journal.aclose()
+            raise
+        return journal
+
+    def _forget_dead_loops(self) -> None:
+        """Loops that were closed take their connections with them."""
+        for loop in [loop for loop in self._pipelines if loop.is_closed()]:
+            self._pipelines.pop(loop, None)
+            self._opening.pop(loop, None)
+
+    def _after_fork(self) -> None:
+        """A child starts afresh: connections, loops and threads of the parent are not its own."""
+        if not self._owns_clients:
+            message = (
+                "Clients that were opened before a fork cannot be used in the child; create the saver after the fork."
+            )
+            raise EventLoopError(message)
+        self._reset()
+
+    # Background
+
+    def _start_background(self) -> None:
+        """Starts the flusher, once per process, on the home loop (or on the loop that passed-in clients belong to)."""
+        if self._background is not None or self._closing or not self.has_journal:
+            return
+        loop = self.home
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(self._spawn_background)
+
+    def _spawn_background(self) -> None:
+        if self._background is None and not self._closing:
+            self._stop = asyncio.Event()
+            self._background = asyncio.get_running_loop().create_task(self._flush_forever(), name="lsb-flusher")
+
+    async def _flush_forever(self) -> None:
+        while not self._stop.is_set():
+            try:
+                pipeline = await self.pipeline()
+            except SessionBridgeError as error:
+                logger.warning("The flusher cannot reach its servers yet: %s", error)
+                await asyncio.sleep(self.settings.flush_poll_s)
+            else:
+                assert pipeline.flusher is not None
+                await pipeline.flusher.run(self._stop)
+
+    @property
+    def home(self) -> asyncio.AbstractEventLoop:
+        """The loop that serves synchronous calls and flushes in the background."""
+        if not self._owns_clients and self._bound is not None:
+            return self._bound
+        return self._home.loop
+
+    # Calls
+
+    def run(self, work: Coroutine[Any, Any, T], instead: str) -> T:
+        """Serves a synchronous call.
+
+        Raises:
+            EventLoopError: Waiting here would deadlock; `instead` says what to call.
+        """
+        if self._pid != os.getpid():
+            self._after_fork()
+        return run_blocking(self.home, work, instead)
+
+    def iterate(self, source: AsyncIterator[T], instead: str) -> Iterator[T]:
+        """Serves a synchronous iteration, one item at a time."""
+        end = object()
+
+        async def step() -> Any:
+            return await anext(source, end)
+
+        async def finish() -> None:
+            await source.aclose()  # type: ignore[attr-defined]
+
+        try:
+            while (item := self.run(step(), instead)) is not end:
+                yield item
+        finally:
+            self.run(finish(), instead)
+
+    # Closing
+
+    async def aclose(self) -> None:
+        """Drains the journal within `drain_timeout_s`, stops the flusher and closes the library's own clients.
+
+        What could not be drained stays in the journal; another process, or the next start, flushes it.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        failure: SessionBridgeError | None = None
+        if self._pipelines:
+            failure = await self._drain()
+        self._closed = True
+        _LIVING.discard(self)
+        for loop, pipeline in list(self._pipelines.items()):
+            await _on_loop(loop, _close(pipeline))
+        self._pipelines.clear()
+        self._home.stop()
+        if failure is not None:
+            raise failure
+
+    async def _drain(self) -> SessionBridgeError | None:
+        """Stops the flusher and flushes what this process put."""
+        try:
+            pipeline = await self.pipeline()
+            await _on_loop(self.home, self._stop_background())
+            if pipeline.flusher is not None:
+                for shard in list(self.shared.dirty_shards):
+                    await pipeline.flush_shard(shard)
+                    self.shared.dirty_shards.discard(shard)
+                await pipeline.flusher.release_leases()
+        except SessionBridgeError as error:
+            logger.warning("Closing without having drained the journal: %s", error)
+            return error
+        return None
+
+    async def _stop_background(self) -> None:
+        """Lets the flusher finish its batch; one that hangs is cut off, its entries stay in the journal."""
+        task, self._background = self._background, None
+        if task is not None:
+            self._stop.set()
+            await asyncio.wait([task], timeout=self.settings.drain_timeout_s)
+            task.cancel()
+
+    def close(self) -> None:
+        """Synchronous `aclose`."""
+        if not self._closing:
+            self.run(self.aclose(), "await aclose()")
+            self._home.stop()
+
+
+async def _close(pipeline: Pipeline) -> None:
+    if pipeline.journal is not None:
+        await pipeline.journal.aclose()
+    await pipeline.archive.aclose()
+
+
+async def _on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    """Runs work on the loop it belongs to; a loop that is gone took its connections with it."""
+    if loop is asyncio.get_running_loop():
+        await work
+    elif loop.is_running():
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+    else:
+        work.close()
+
+
+_LIVING: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+@atexit.register
+def _drain_at_exit() -> None:
+    """Best effort: what is not drained here stays in the journal for the next process."""
+    for runtime in list(_LIVING):
+        home = runtime.home
+        if runtime.shared.dirty_shards and runtime._pid == os.getpid() and home.is_running():
+            future = asyncio.run_coroutine_threadsafe(runtime.aclose(), home)
+            with contextlib.suppress(SessionBridgeError, TimeoutError):
+                future.result(_EXIT_DRAIN_S)
+
+
+def from_addresses(mongodb_uri: str, redis_url: str | None, settings: Settings) -> Runtime:
+    """A runtime that opens clients of its own."""
+    for name, value in (("mongodb_uri", mongodb_uri), ("redis_url", redis_url)):
+        if not isinstance(value, str) and not (name == "redis_url" and value is None):
+            message = f"{name} must be a string such as {_EXAMPLES[name]!r}, not {type(value).__name__}."
+            raise ConfigurationError(message)
+    redis = None if redis_url is None else lambda: open_redis(redis_url, settings)
+    return Runtime(settings, lambda: open_mongo(mongodb_uri, settings), redis, owns_clients=True)
+
+
+_EXAMPLES = {"mongodb_uri": "mongodb://localhost:27017", "redis_url": "redis://localhost:6379/0"}

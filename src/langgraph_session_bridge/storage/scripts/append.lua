@@ -1,0 +1,90 @@
+-- Appends one put (kind c) or one set of writes (kind w): documents, log entry and counters, all or nothing.
+local thread, log, header = KEYS[1], KEYS[2], KEYS[3]
+local epoch, generation, token, thread_id, kind, ns, cid = unpack(ARGV, 1, 7)
+local parent, size, manifest, max_entries, max_bytes = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
+local first_document = 13
+
+local shard = redis.call('HMGET', header, 'ep', 'n', 'b', 'dc')
+if shard[1] ~= epoch then return {'EPOCH'} end
+local state = redis.call('HMGET', thread, 'g', 'e', 's', 'fl', 'tok', 'h/' .. ns)
+if not state[1] then return {'COLD', shard[4] or '0'} end
+if state[2] ~= epoch then return {'STALE'} end
+if state[1] ~= generation then return {'GENERATION', state[1]} end
+if not state[6] then return {'COLD', shard[4] or '0'} end
+local last, flushed, tokens = tonumber(state[3]), tonumber(state[4]), state[5] or ''
+
+-- A retry whose first attempt did arrive: the same answer again.
+local seq_seen, id_seen = string.match(tokens, token .. '=(%d+)=([%d-]*);')
+if seq_seen then return {'OK', tonumber(seq_seen), id_seen, 0} end
+
+local entries, bytes = tonumber(shard[2] or 0), tonumber(shard[3] or 0)
+if entries > 0 and (entries >= tonumber(max_entries) or bytes + size > tonumber(max_bytes)) then
+  return {'BUSY', entries, bytes}
+end
+
+local fields = {}
+if manifest ~= '' then
+  fields = cmsgpack.unpack(manifest)
+  if parent ~= '' then
+    local own, known = {}, {}
+    for i = first_document, #ARGV, 3 do own[ARGV[i]] = true end
+    local proof = unpacked(redis.call('HGET', thread, 'm/' .. ns .. '/' .. parent))
+    if proof then for _, field in ipairs(proof[2]) do known[field] = true end end
+    for _, field in ipairs(fields) do
+      if not own[field] and not known[field] then return {'NEED'} end
+    end
+  end
+end
+
+local seq = redis.call('HINCRBY', header, 'c', 1)
+local replaced, firsts, stored = {}, {}, 0
+for i = first_document, #ARGV, 3 do
+  local field, raw = ARGV[i], ARGV[i + 2]
+  if ARGV[i + 1] == '1' then
+    if redis.call('HSETNX', thread, field, raw) == 1 then
+      firsts[#firsts + 1] = field
+      stored = stored + #raw
+    end
+  else
+    redis.call('HSET', thread, field, raw)
+    replaced[#replaced + 1] = field
+    stored = stored + #raw
+  end
+end
+
+local head = unpacked(state[6])
+if kind == 'c' then
+  redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({seq, fields}))
+  local old = head[1]
+  if not before(cid, old) then
+    head[1] = cid
+    if old ~= '' and old ~= cid then drop(thread, ns, old, flushed, cid) end
+  end
+else
+  local list = 'W/' .. ns .. '/' .. cid
+  local writes = unpacked(redis.call('HGET', thread, list)) or {}
+  local position = {}
+  for i, entry in ipairs(writes) do position[entry[1]] = i end
+  for _, set in ipairs({replaced, firsts}) do
+    for _, field in ipairs(set) do
+      if string.sub(field, 1, 2) == 'w/' or string.sub(field, 1, 2) == 'x/' then
+        writes[position[field] or #writes + 1] = {field, seq}
+      end
+    end
+  end
+  if #writes > 0 then redis.call('HSET', thread, list, cmsgpack.pack(writes)) end
+end
+head[2] = seq
+local id = ''
+if stored > 0 then
+  id = redis.call('XADD', log, '*', 't', thread_id, 'g', generation, 'q', seq, 'e', epoch, 'k', kind, 'n', ns, 'c', cid,
+    'b', stored, 'r', cmsgpack.pack(replaced), 'f', cmsgpack.pack(firsts))
+  redis.call('HINCRBY', header, 'n', 1)
+  redis.call('HINCRBY', header, 'b', stored)
+else
+  seq = last
+end
+tokens = string.sub(token .. '=' .. seq .. '=' .. id .. ';' .. tokens, 1, 1024)
+redis.call('HSET', thread, 's', seq, 'tok', tokens, 'h/' .. ns, cmsgpack.pack(head))
+redis.call('PERSIST', thread)
+return {'OK', seq, id, last == flushed and 1 or 0}

@@ -1,0 +1,10 @@
+-- Stamps a shard with a new epoch when its server is new, emptied, restored or restarted.
+local header = KEYS[1]
+local ordinal, run_id, deployment, force = unpack(ARGV, 1, 4)
+local state = redis.call('HMGET', header, 'ep', 'rid', 'id')
+if state[3] and state[3] ~= deployment then return {'FOREIGN', state[3]} end
+if state[1] and state[2] == run_id and force ~= '1' then return {'OK', state[1]} end
+if ordinal == '' then return {'NEW'} end
+if state[1] and tonumber(ordinal) <= tonumber(state[1]) then return {'LOW', state[1]} end
+redis.call('HSET', header, 'ep', ordinal, 'rid', run_id, 'id', deployment)
+return {'OK', ordinal}

@@ -1,0 +1,10 @@
+-- Ends a generation: hot state goes, and log entries of older generations will not be flushed.
+local thread, header = KEYS[1], KEYS[2]
+local generation, ttl = ARGV[1], ARGV[2]
+local state = redis.call('HMGET', thread, 'g')
+if state[1] and tonumber(state[1]) >= tonumber(generation) then return {'OK'} end
+redis.call('DEL', thread)
+redis.call('HSET', thread, 'g', generation, 'e', redis.call('HGET', header, 'ep') or '', 's', 0, 'fl', 0)
+redis.call('PEXPIRE', thread, ttl)
+redis.call('HINCRBY', header, 'dc', 1)
+return {'OK'}

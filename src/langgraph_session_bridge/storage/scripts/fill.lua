@@ -1,0 +1,40 @@
+-- Copies a namespace's head from the archive, unless the thread changed since the archive was asked.
+local thread, header = KEYS[1], KEYS[2]
+local epoch, drops, generation, ns, cid, ttl, manifest = unpack(ARGV, 1, 7)
+local writes_count = tonumber(ARGV[8])
+
+local shard = redis.call('HMGET', header, 'ep', 'dc')
+if shard[1] ~= epoch then return {'EPOCH'} end
+if (shard[2] or '0') ~= drops then return {'RACED'} end
+local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns, 's', 'fl')
+if state[1] then
+  if state[2] ~= epoch then return {'STALE'} end
+  if state[1] ~= generation then return {'GENERATION', state[1]} end
+  if state[3] then return {'OK'} end
+else
+  redis.call('HSET', thread, 'g', generation, 'e', epoch, 's', 0, 'fl', 0)
+end
+
+local at = 9
+local lists = {}
+for _ = 1, writes_count do
+  local target, field, raw = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  at = at + 3
+  redis.call('HSET', thread, field, raw)
+  local list = lists[target] or {}
+  list[#list + 1] = {field, 0}
+  lists[target] = list
+end
+for target, list in pairs(lists) do
+  redis.call('HSET', thread, 'W/' .. ns .. '/' .. target, cmsgpack.pack(list))
+end
+while at < #ARGV do
+  redis.call('HSET', thread, ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+if cid ~= '' then
+  redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({0, cmsgpack.unpack(manifest)}))
+end
+redis.call('HSET', thread, 'h/' .. ns, cmsgpack.pack({cid, 0}))
+if (state[4] or '0') == (state[5] or '0') then redis.call('PEXPIRE', thread, ttl) end
+return {'OK'}

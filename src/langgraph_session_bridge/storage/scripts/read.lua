@@ -1,0 +1,31 @@
+-- The head of a namespace (or one checkpoint of it) with everything that belongs to it, in one round trip.
+local thread, header = KEYS[1], KEYS[2]
+local epoch, ns, cid = ARGV[1], ARGV[2], ARGV[3]
+
+local shard = redis.call('HMGET', header, 'ep', 'dc')
+if shard[1] ~= epoch then return {'EPOCH'} end
+local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns)
+if not state[1] then return {'COLD', shard[2] or '0'} end
+if state[2] ~= epoch then return {'STALE'} end
+if not state[3] then return {'COLD', shard[2] or '0'} end
+local head = unpacked(state[3])[1]
+if cid == '' then
+  if head == '' then return {'NONE', state[1]} end
+  cid = head
+end
+
+local documents = {}
+local function collect(field)
+  documents[#documents + 1] = field
+  documents[#documents + 1] = redis.call('HGET', thread, field)
+end
+local writes = unpacked(redis.call('HGET', thread, 'W/' .. ns .. '/' .. cid)) or {}
+for _, entry in ipairs(writes) do collect(entry[1]) end
+local name = 'c/' .. ns .. '/' .. cid
+local manifest = unpacked(redis.call('HGET', thread, 'm/' .. ns .. '/' .. cid))
+if not manifest or redis.call('HEXISTS', thread, name) == 0 then
+  return {'MISS', state[1], cid, 0, documents}
+end
+collect(name)
+for _, field in ipairs(manifest[2]) do collect(field) end
+return {'HIT', state[1], cid, cid == head and 1 or 0, documents}

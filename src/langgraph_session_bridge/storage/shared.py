@@ -1,0 +1,53 @@
+"""What the pipelines of one saver share across its event loops."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+
+from langgraph_session_bridge.storage.hints import Hints
+
+_2025 = 1_735_689_600_000
+_PROBE_INTERVAL_S = 0.5
+
+
+@dataclass(slots=True)
+class Shared:
+    """Process-wide state of a saver. Sets and counters are only touched by single, atomic operations."""
+
+    hints: Hints
+    owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex}")
+    dirty_shards: set[int] = field(default_factory=set)
+    counters: Counter[str] = field(default_factory=Counter)
+    past_journal: bool = False
+    """True after a write went past an unreachable journal, until the journal is back under a new epoch."""
+    epoch: int = 0
+    """Epoch that ranks writes past the journal."""
+    _next_probe: float = 0.0
+    _calls: itertools.count[int] = field(default_factory=itertools.count)
+    _last_tick: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def token(self) -> str:
+        """Identifies one call among all calls of all processes."""
+        return f"{self.owner[-32:]}x{next(self._calls):x}"
+
+    def may_probe(self) -> bool:
+        """Whether an unreachable journal may be tried again, at most twice a second."""
+        now = time.monotonic()
+        with self._lock:
+            if now < self._next_probe:
+                return False
+            self._next_probe = now + _PROBE_INTERVAL_S
+            return True
+
+    def tick(self) -> int:
+        """Ordering for writes without a journal: milliseconds since 2025, never the same or lower twice."""
+        with self._lock:
+            self._last_tick = max(self._last_tick + 1, int(time.time() * 1000) - _2025)
+            return self._last_tick

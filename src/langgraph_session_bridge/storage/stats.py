@@ -1,0 +1,28 @@
+"""What is unflushed, and what a process has done: plain data for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from langgraph_session_bridge.storage.protocols import JournalFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A moment of a deployment as one process sees it.
+
+    Attributes:
+        journal: What the Redis server was proven to do; `None` without a Redis tier.
+        unflushed_entries: Puts and write sets that are in Redis and not yet in MongoDB, of all processes.
+        unflushed_bytes: Bytes of their documents.
+        writing_through: Whether Redis is unreachable and puts go straight to MongoDB.
+        counters: What this process did: `hot_reads`, `cold_reads`, `flushed_entries`, `flushed_batches`,
+            `flush_failures`, `written_through`, `lost_entries`.
+    """
+
+    journal: JournalFacts | None
+    unflushed_entries: int
+    unflushed_bytes: int
+    writing_through: bool
+    counters: Mapping[str, int]

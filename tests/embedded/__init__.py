@@ -1,0 +1,1 @@
+"""Promises of the embedded servers, kept with real servers and real processes."""
