@@ -41,7 +41,7 @@ async def test_invoking_from_an_old_checkpoint_leaves_the_old_branch_intact(save
     for n in range(3):
         await graph.ainvoke(say(n), THREAD)
     before = {s.config["configurable"]["checkpoint_id"]: (s.values, s.next) for s in await history(graph)}
-    old = [s for s in await history(graph) if len(contents(s)) == 2 and not s.next][0]
+    old = next(s for s in await history(graph) if len(contents(s)) == 2 and not s.next)
 
     result = await graph.ainvoke(say(99), old.config)
     assert [m.content for m in result["messages"]] == [*contents(old), "turn 99", "reply to turn 99"]

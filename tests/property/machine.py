@@ -35,6 +35,7 @@ class SaverMachine(RuleBasedStateMachine):
         self.threads = [f"{self.example}-t{n}" for n in range(INITIAL_THREADS)]
         self.gone: list[Place] = []
         self.low_ids = 0
+        self.minted: set[str] = set()
 
     @initialize(start=st.lists(st.tuples(gen.changes, gen.metadata, gen.write_lists), max_size=4))
     def begin_with_a_thread(self, start: list[tuple[dict[str, gen.Change], dict[str, Any], list[Any]]]) -> None:
@@ -79,6 +80,20 @@ class SaverMachine(RuleBasedStateMachine):
                 self.subject.flush()
         self._put(at(where, ns, base), id, changes, metadata)
 
+    @rule(
+        thread=picks,
+        fork=st.booleans(),
+        change=gen.list_changes,
+        writes=gen.write_lists,
+        run=st.sampled_from(gen.RUNS),
+    )
+    def step(self, thread: int, fork: bool, change: gen.Change, writes: list[tuple[str, Any]], run: str) -> None:
+        """What a graph does most: one list grows, one task writes."""
+        where, id = self.threads[thread % len(self.threads)], new_id()
+        parent = self._parent(where, "", thread, not fork)
+        self._put(at(where, "", parent), id, {"messages": change}, {"source": "loop", "step": 0, "run": run})
+        self._both("put_writes", at(where, "", id), [*writes, ("messages", run)], "task-1")
+
     @precondition(lambda self: self._places())
     @rule(pick=picks, changes=gen.changes, metadata=gen.metadata)
     def put_again(self, pick: int, changes: dict[str, gen.Change], metadata: dict[str, Any]) -> None:
@@ -100,6 +115,7 @@ class SaverMachine(RuleBasedStateMachine):
         self._both("put_writes", at(*self._pick(pick)), writes, task, path)
         self._check_tuple(at(*self._pick(pick)))
 
+    @precondition(lambda self: len(self._places()) > 3)
     @rule(thread=picks)
     def delete_thread(self, thread: int) -> None:
         where = self.threads[thread % len(self.threads)]
@@ -114,6 +130,7 @@ class SaverMachine(RuleBasedStateMachine):
         self.threads.append(target)
         self._check_thread(target)
 
+    @precondition(lambda self: len(self._places()) > 3)
     @rule(threads=st.lists(picks, max_size=2), strategy=st.sampled_from(["keep_latest", "keep_latest", "delete"]))
     def prune(self, threads: list[int], strategy: str) -> None:
         chosen = [self.threads[n % len(self.threads)] for n in threads]
@@ -121,6 +138,7 @@ class SaverMachine(RuleBasedStateMachine):
         for where in chosen:
             self._check_thread(where)
 
+    @precondition(lambda self: len(self._places()) > 3)
     @rule(runs=st.lists(st.sampled_from(gen.RUNS), max_size=1))
     def delete_for_runs(self, runs: list[str]) -> None:
         self._both("delete_for_runs", [self._run(run) for run in runs])
@@ -212,6 +230,9 @@ class SaverMachine(RuleBasedStateMachine):
         versions = dict(found.checkpoint["channel_versions"]) if found else {}
         current = max(versions.values(), default=None)
         new_versions = {channel: self.subject.saver.get_next_version(current, None) for channel in changes}
+        # The model keeps values by version too: a version minted twice would fool both alike.
+        assert self.minted.isdisjoint(new_versions.values()), "two branches share a version"
+        self.minted.update(new_versions.values())
         for channel, change in changes.items():
             values[channel] = change(values.get(channel, ABSENT))
         values = {channel: value for channel, value in values.items() if value is not ABSENT}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,7 +180,7 @@ class WritesWork:
                 ordinary.append(row)
         self.control = bool(controls)
         if ordinary:
-            self._documents += self._document(f"+{len(self.writes)}", ordinary, first_wins=True)
+            self._documents += self._document(_slot(ordinary), ordinary, first_wins=True)
         for idx, row in controls.items():
             self._documents += self._document(str(idx), [row], first_wins=False)
 
@@ -192,6 +193,15 @@ class WritesWork:
     def prepare(self, parent: Layout | None) -> Prepared:
         """The writes depend on no other checkpoint, so there is one layout."""
         return Prepared(documents=self._documents)
+
+
+def _slot(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Names a set of ordinary writes by its indexes: the same set again is a replay, another set stands beside it."""
+    indexes = [row["i"] for row in rows]
+    if indexes == list(range(len(indexes))):
+        return f"+{len(indexes)}"
+    digest = hashlib.blake2b(repr(indexes).encode(), digest_size=6).hexdigest()
+    return f"+{len(indexes)}.{digest}"
 
 
 def layout_of(snapshot: Snapshot, versions: Mapping[str, Any]) -> dict[str, StoredValue]:

@@ -18,6 +18,7 @@ from langgraph_session_bridge.storage.documents import (
     re_encode,
     segment,
     thread_prefix,
+    with_sequence,
     writes_prefix,
 )
 from langgraph_session_bridge.storage.pipeline import Pipeline
@@ -30,11 +31,10 @@ Mains = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """Names of checkpoints and of other documents to delete, and kept checkpoints whose parent goes."""
+    """Names of checkpoints and of other documents to delete."""
 
     checkpoints: list[str]
     others: list[str]
-    orphans: list[str]
 
 
 def latest_kept(mains: Mains, serde: SerializerProtocol) -> set[str]:
@@ -87,9 +87,7 @@ def plan_removal(mains: Mains, kept: set[str], names: Iterable[str], chunked: Ma
     left = set(chunked) - set(removed) - gone
     chunks = {chunk for name in left for chunk in chunk_fields(chunked[name])}
     lost = {chunk for name in set(chunked) - left for chunk in chunk_fields(chunked[name])}
-    present = {(main["n"], main["c"]) for name, main in mains.items() if name in kept}
-    orphans = [name for name in kept if mains[name]["p"] and (mains[name]["n"], mains[name]["p"]) not in present]
-    return Removal(checkpoints=sorted(gone), others=removed + sorted(lost - chunks), orphans=orphans)
+    return Removal(checkpoints=sorted(gone), others=removed + sorted(lost - chunks))
 
 
 def _is_settled(part: str, mains: Mains) -> bool:
@@ -143,7 +141,6 @@ async def _keep_only(pipeline: Pipeline, thread_id: str, choose: Any) -> None:
     chunked = await archive.chunked(thread_id, generation)
     removal = plan_removal(mains, kept, names, chunked)
     prefix = thread_prefix(thread_id, generation)
-    await archive.clear_parents(thread_id, [prefix + name for name in removal.orphans])
     await pipeline.bury(thread_id, [prefix + name for name in removal.checkpoints])
     await archive.delete(thread_id, [prefix + name for name in removal.others])
     pipeline.forget(thread_id)
@@ -166,17 +163,19 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
     if await archive.names(target, to_generation, "c/"):
         message = f"Thread {target[:80]!r} has checkpoints already; delete it first, or copy to another id."
         raise InvalidInputError(message)
-    names = await archive.names(source, from_generation, "")
+    names = await archive.by_age(source, from_generation)
+    rank = {name: position for position, name in enumerate(names)}
     ordered = sorted(names, key=lambda name: name.startswith("c/"))  # checkpoints after what they need
     for start in range(0, len(ordered), _COPY_PAGE):
         found = await archive.fetch(source, from_generation, ordered[start : start + _COPY_PAGE])
-        await archive.store([_moved(row, target, to_generation) for row in found.values()])
+        await archive.store([_moved(row, rank[name], target, to_generation) for name, row in found.items()])
     await pipeline.refresh(target)
 
 
-def _moved(row: Mapping[str, Any], target: str, generation: int) -> Encoded:
+def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:
+    """The document in another thread; its rank there is lower than that of any put to come."""
     name = name_of(row)
-    raw = re_encode({**row, "_id": thread_prefix(target, generation) + name, "t": target})
+    moved = {**row, "_id": thread_prefix(target, generation) + name, "t": target}
     first_wins = name.startswith("x/") or name.rpartition("/")[2].startswith("+")
-    return Encoded(field=name, raw=raw, first_wins=first_wins)
+    return Encoded(field=name, raw=with_sequence(re_encode(moved), rank), first_wins=first_wins)
 

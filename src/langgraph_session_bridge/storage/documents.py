@@ -59,7 +59,7 @@ def writes_prefix(ns: str, checkpoint_id: str) -> str:
 
 
 def writes_field(ns: str, checkpoint_id: str, task_id: str, slot: str) -> str:
-    """Name of one set of pending writes (slot `+<count>`) or of one control write (slot `<negative idx>`)."""
+    """Name of one set of pending writes (slot `+<count>…`) or of one control write (slot `<negative idx>`)."""
     return f"{writes_prefix(ns, checkpoint_id)}{segment(task_id)}/{slot}"
 
 

@@ -243,13 +243,6 @@ class MongoArchive:
                 ]
                 await self._checkpoints.bulk_write(stones, ordered=False)
 
-    async def clear_parents(self, thread_id: str, ids: Sequence[str]) -> None:
-        """Ends the parent chain at checkpoints whose parent is about to go."""
-        with explained():
-            for start in range(0, len(ids), _IDS_PER_QUERY):
-                page = list(ids[start : start + _IDS_PER_QUERY])
-                await self._checkpoints.update_many({"t": thread_id, "_id": {"$in": page}}, {"$set": {"p": None}})
-
     # Reading
 
     async def chunked(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]:
@@ -287,6 +280,14 @@ class MongoArchive:
         with explained():
             cursor = self._checkpoints.find({"t": thread_id, "_id": bounds, **_LIVING}, {"_id": 1})
             return [row["_id"][len(base) :] for row in await cursor.sort("_id", 1).to_list(None)]
+
+    async def by_age(self, thread_id: str, generation: int) -> list[str]:
+        """Names of all documents of a thread, oldest put first."""
+        base = thread_prefix(thread_id, generation)
+        query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, **_LIVING}
+        with explained():
+            rows = await self._checkpoints.find(query, {"q": 1}).to_list(None)
+        return [row["_id"][len(base) :] for row in sorted(rows, key=lambda row: row["q"])]
 
     async def rows(
         self, thread_id: str, generation: int, ranges: Sequence[tuple[str, str]]

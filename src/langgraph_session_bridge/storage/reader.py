@@ -119,7 +119,8 @@ class Reader:
         owners = {chunk: row for row in documents.values() if "k" in row for chunk in chunk_fields(row)}
         main = checkpoint_field(ns, head_id)
         size = 0
-        for name, document in documents.items():
+        by_age = sorted(documents.items(), key=lambda item: item[1]["q"])  # the journal keeps writes in this order
+        for name, document in by_age:
             raw = re_encode(document)
             size += len(raw)
             owner = owners.get(name, document)

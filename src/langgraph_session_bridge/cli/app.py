@@ -1,0 +1,36 @@
+"""The commands and what is common to them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from langgraph_session_bridge.cli.demo import demo
+from langgraph_session_bridge.cli.doctor import doctor
+from langgraph_session_bridge.cli.servers import down, status, up
+
+_EPILOG = (
+    "Exit codes: 0 all is well, 1 a problem was found, 2 the command or the configuration is wrong, "
+    "3 a server is not available."
+)
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, epilog=_EPILOG)
+for _verb in (demo, up, down, status, doctor):
+    app.command(epilog=_EPILOG)(_verb)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"langgraph-session-bridge {version('langgraph-session-bridge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def session_bridge(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Session persistence for LangGraph agents: MongoDB behind a Redis write-behind journal."""
