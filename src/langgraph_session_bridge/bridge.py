@@ -7,7 +7,7 @@ import os
 from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self
+from typing import Self
 
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers, attach

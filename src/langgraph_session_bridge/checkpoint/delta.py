@@ -39,9 +39,7 @@ async def channel_history(
     return result
 
 
-async def _chain(
-    pipeline: Pipeline, thread_id: str, ns: str, checkpoint_id: str, channels: set[str]
-) -> list[Snapshot]:
+async def _chain(pipeline: Pipeline, thread_id: str, ns: str, checkpoint_id: str, channels: set[str]) -> list[Snapshot]:
     """Ancestors from the nearest to the one where the last of the channels is stored."""
     generation = await pipeline.reader.generation(thread_id)
     if not checkpoint_id:
@@ -62,7 +60,5 @@ async def _chain(
 def _values(serde: SerializerProtocol, snapshot: Snapshot, channels: set[str]) -> dict[str, Any]:
     stored = [entry for entry in snapshot.document["v"] if entry["c"] in channels]
     document = {**snapshot.document, "v": stored}
-    chosen = Snapshot(
-        generation=snapshot.generation, document=document, parts=snapshot.parts, writes=snapshot.writes
-    )
+    chosen = Snapshot(generation=snapshot.generation, document=document, parts=snapshot.parts, writes=snapshot.writes)
     return decode_values(serde, chosen)

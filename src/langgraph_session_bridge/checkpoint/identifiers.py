@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,9 +39,7 @@ def checked_id(name: str, value: object, *, empty: bool = False) -> str:
 def configurable_of(config: object) -> Mapping[str, Any]:
     """The `configurable` part of a config."""
     if not isinstance(config, Mapping):
-        message = (
-            f'config must be a dict like {{"configurable": {{"thread_id": "…"}}}}, not {type(config).__name__}.'
-        )
+        message = f'config must be a dict like {{"configurable": {{"thread_id": "…"}}}}, not {type(config).__name__}.'
         raise InvalidTypeError(message)
     configurable = config.get("configurable")
     if not isinstance(configurable, Mapping) or "thread_id" not in configurable:
@@ -108,10 +105,3 @@ def checked_ids(name: str, values: object) -> list[str]:
         message = f"{name} must be a list of strings, not {values!r:.60}."
         raise InvalidTypeError(message)
     return [checked_id(f"{name}[{position}]", value) for position, value in enumerate(values)]
-
-
-def redacted(metadata: Mapping[str, Any], given: Mapping[str, Any], pattern: re.Pattern[str]) -> dict[str, Any]:
-    """Metadata with secrets from the config replaced; what the graph itself put into `given` stays."""
-    return {
-        key: "<redacted>" if key not in given and pattern.search(key) else value for key, value in metadata.items()
-    }

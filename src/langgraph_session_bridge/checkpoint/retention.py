@@ -66,7 +66,9 @@ def _delta_channels(main: Mapping[str, Any], serde: SerializerProtocol) -> set[s
     return set(metadata.get("counters_since_delta_snapshot") or {})
 
 
-def plan_removal(mains: Mains, kept: set[str], names: Iterable[str], chunked: Mapping[str, Mapping[str, Any]]) -> Removal:
+def plan_removal(
+    mains: Mains, kept: set[str], names: Iterable[str], chunked: Mapping[str, Mapping[str, Any]]
+) -> Removal:
     """What goes when only `kept` checkpoints stay: their parts, writes and chunks stay with them.
 
     Args:
@@ -97,9 +99,7 @@ def _is_settled(part: str, mains: Mains) -> bool:
     return origin in ids or (bool(ids) and not origin.startswith("~") and origin < max(ids))
 
 
-async def prune(
-    pipeline: Pipeline, serde: SerializerProtocol, thread_ids: Sequence[str], strategy: str
-) -> None:
+async def prune(pipeline: Pipeline, serde: SerializerProtocol, thread_ids: Sequence[str], strategy: str) -> None:
     """Carries out `BaseCheckpointSaver.prune`.
 
     Raises:
@@ -143,8 +143,7 @@ async def _keep_only(pipeline: Pipeline, thread_id: str, choose: Any) -> None:
     prefix = thread_prefix(thread_id, generation)
     await pipeline.bury(thread_id, [prefix + name for name in removal.checkpoints])
     await archive.delete(thread_id, [prefix + name for name in removal.others])
-    pipeline.forget(thread_id)
-    await pipeline.refresh(thread_id)
+    await pipeline.forget(thread_id)
 
 
 async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
@@ -169,7 +168,7 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
     for start in range(0, len(ordered), _COPY_PAGE):
         found = await archive.fetch(source, from_generation, ordered[start : start + _COPY_PAGE])
         await archive.store([_moved(row, rank[name], target, to_generation) for name, row in found.items()])
-    await pipeline.refresh(target)
+    await pipeline.forget(target)
 
 
 def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:
@@ -178,4 +177,3 @@ def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> E
     moved = {**row, "_id": thread_prefix(target, generation) + name, "t": target}
     first_wins = name.startswith("x/") or name.rpartition("/")[2].startswith("+")
     return Encoded(field=name, raw=with_sequence(re_encode(moved), rank), first_wins=first_wins)
-

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -19,7 +19,6 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from typing_extensions import Self
 
 from langgraph_session_bridge.checkpoint import codec, delta, retention
 from langgraph_session_bridge.checkpoint.identifiers import (
@@ -31,16 +30,18 @@ from langgraph_session_bridge.checkpoint.identifiers import (
     checked_writes,
     configurable_of,
     optional_checkpoint_id,
-    redacted,
 )
+from langgraph_session_bridge.checkpoint.metadata import filterable, matches, preselection, redacted
+from langgraph_session_bridge.checkpoint.work import CheckpointWork, Limits, WritesWork
 from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.settings import Ack, Driver, Settings
 from langgraph_session_bridge.storage.clients import check_mongo, check_redis
 from langgraph_session_bridge.storage.hints import Layout
-from langgraph_session_bridge.storage.pipeline import Level, Pipeline
+from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.reader import Snapshot
 from langgraph_session_bridge.storage.runtime import Runtime, from_addresses
 from langgraph_session_bridge.storage.stats import Stats
+from langgraph_session_bridge.storage.writer import Level
 
 _DURABILITY = "__pregel_durability"
 """Where LangGraph puts the run's `durability` (its `CONFIG_KEY_DURABILITY`)."""
@@ -99,9 +100,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         super().__init__(serde=serde)
         self._runtime = runtime
         self._redact = re.compile(runtime.settings.redact_keys)
-        self._limits = codec.Limits(
-            inline=runtime.settings.inline_max_bytes, ceiling=runtime.settings.max_value_bytes
-        )
+        self._limits = Limits(inline=runtime.settings.inline_max_bytes, ceiling=runtime.settings.max_value_bytes)
 
     @classmethod
     def from_conn_string(
@@ -129,8 +128,8 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             **settings: Any other of `Settings`.
 
         Raises:
-            ConfigurationError: An address or setting cannot be used. Servers are first contacted by `setup`, on entering
-                the context, or by the first call.
+            ConfigurationError: An address or setting cannot be used. Servers are first contacted by `setup`, on
+                entering the context, or by the first call.
         """
         values = {"database": database, "prefix": prefix, "ack": ack, "driver": driver, **settings}
         saver = cls.__new__(cls)
@@ -228,14 +227,14 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         checked_id("checkpoint id", checkpoint["id"])
         pipeline = await self._runtime.pipeline()
         stored = redacted(get_checkpoint_metadata(config, metadata), metadata, self._redact)
-        work = codec.CheckpointWork(
+        work = CheckpointWork(
             serde=self.serde,
             thread_id=thread_id,
             ns=ns,
             parent=parent,
             checkpoint=checkpoint,
             metadata=stored,
-            filterable=codec.filterable(stored, self._filter_keys),
+            filterable=filterable(stored, self._filter_keys),
             new_versions=new_versions,
             limits=self._limits,
         )
@@ -255,7 +254,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Stores pending writes of a task, all or none; the first ordinary write per index counts, the last control write.
+        """Stores pending writes of a task, all or none; per index the first ordinary write counts, or the last control.
 
         Raises:
             InvalidInputError: An id cannot be used; nothing was written.
@@ -272,7 +271,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         if not writes:
             return
         pipeline = await self._runtime.pipeline()
-        work = codec.WritesWork(
+        work = WritesWork(
             serde=self.serde,
             thread_id=thread_id,
             ns=ns,
@@ -368,13 +367,13 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
     def _matching(
         self, pipeline: Pipeline, config: RunnableConfig | None, wanted: dict[str, Any], before: str | None
     ) -> AsyncIterator[Snapshot]:
-        query = codec.preselection(wanted, self._filter_keys)
+        query = preselection(wanted, self._filter_keys)
         only = ""
 
         def keep(main: Mapping[str, Any]) -> bool:
             if only and main["c"] != only:
                 return False
-            return not wanted or codec.matches(self.serde.loads_typed(tuple(main["z"])), wanted)
+            return not wanted or matches(self.serde.loads_typed(tuple(main["z"])), wanted)
 
         if config is None:
             return pipeline.everything(before=before, query=query, keep=keep)

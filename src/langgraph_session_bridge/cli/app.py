@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from langgraph_session_bridge.cli.demo import demo
 from langgraph_session_bridge.cli.doctor import doctor
 from langgraph_session_bridge.cli.servers import down, status, up
+from langgraph_session_bridge.cli.versions import PROJECT, version_of
 
 _EPILOG = (
     "Exit codes: 0 all is well, 1 a problem was found, 2 the command or the configuration is wrong, "
@@ -23,7 +23,7 @@ for _verb in (demo, up, down, status, doctor):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"langgraph-session-bridge {version('langgraph-session-bridge')}")
+        typer.echo(f"{PROJECT} {version_of(PROJECT)}")
         raise typer.Exit
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,19 +17,11 @@ from langgraph_session_bridge.bridge import MONGODB_URI_VARIABLE, REDIS_URL_VARI
 from langgraph_session_bridge.cli.findings import Finding, of_acks, of_driver, of_mongodb, of_redis
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, out, plain
 from langgraph_session_bridge.cli.servers import Directory
+from langgraph_session_bridge.cli.versions import all_versions, version_of
 from langgraph_session_bridge.errors import ConfigurationError, InvalidInputError, UnavailableError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.inspection import MongoFacts, RedisFacts, inspect_mongodb, inspect_redis
 
-_PACKAGES = (
-    "langgraph-session-bridge",
-    "langgraph",
-    "langgraph-checkpoint",
-    "langchain-core",
-    "pymongo",
-    "motor",
-    "redis",
-)
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -73,7 +63,7 @@ def doctor(
     examination = asyncio.run(_examine(uri, url, settings))
     if json:
         code = examination.exit_code
-        emit({"ok": code == ExitCode.OK, "versions": _versions(), "findings": plain(examination.findings)})
+        emit({"ok": code == ExitCode.OK, "versions": all_versions(), "findings": plain(examination.findings)})
     else:
         _show(examination.findings)
     return examination.exit_code
@@ -90,22 +80,18 @@ def _addresses(uri: str | None, url: str | None, path: Path | None) -> tuple[str
     found = embedded.status(path)
     if found.mongodb_uri is None or found.redis_url is None:
         message = (
-            f"There is nothing to examine: {MONGODB_URI_VARIABLE} is not set, and no embedded servers run in {found.path}. "
-            f"Set it (and {REDIS_URL_VARIABLE}) to your servers, or start embedded ones: session-bridge up"
+            f"There is nothing to examine: {MONGODB_URI_VARIABLE} is not set, and no embedded servers run in "
+            f"{found.path}. Set it (and {REDIS_URL_VARIABLE}) to your servers, or run: session-bridge up"
         )
         raise UnavailableError(message)
     return found.mongodb_uri, found.redis_url
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
-
-
 async def _examine(uri: str, url: str | None, settings: Settings) -> Examination:
     result = Examination()
-    versions = ", ".join(f"{name} {number}" for name, number in _versions().items())
+    versions = ", ".join(f"{name} {number}" for name, number in all_versions().items())
     result.findings.append(Finding(area="library", subject="versions", verdict="ok", found=versions))
-    result.findings.append(of_driver(settings, version("motor")))
+    result.findings.append(of_driver(settings, version_of("motor")))
     mongodb = await _mongodb(uri, settings, result)
     if mongodb is not None:
         result.findings += of_mongodb(mongodb, settings, with_redis=url is not None)

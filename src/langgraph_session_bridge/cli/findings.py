@@ -222,8 +222,10 @@ def of_acks(mongodb: MongoFacts | None, redis: RedisFacts | None, settings: Sett
     if mongodb is None:
         return
     several = mongodb.members >= 3 or mongodb.topology == "sharded"
-    survives = "failover, and the loss of Redis with its disk" if several else "the loss of Redis with its disk"
-    yield Finding(area="ack", subject="majority", verdict="ok", found=f"survives {survives}")
+    survives = ["processes and a power loss"]
+    survives += ["the loss of Redis with its disk"] if redis is not None else []
+    survives += ["MongoDB's failover"] if several else []
+    yield Finding(area="ack", subject="majority", verdict="ok", found=f"survives {', '.join(survives)}")
 
 
 def _cache(facts: RedisFacts) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import random
 import secrets
 import shutil
@@ -23,16 +24,17 @@ from langgraph_session_bridge.demo.lives import Stage, kills_of, play
 from langgraph_session_bridge.demo.models import SCRIPTED, open_model
 from langgraph_session_bridge.demo.processes import Worker
 from langgraph_session_bridge.demo.report import DemoReport, percentile, problems_of_kill
+from langgraph_session_bridge.demo.task import Task
 from langgraph_session_bridge.demo.tools import workspace_tools
 from langgraph_session_bridge.demo.watching import DemoEvent, Tell
-from langgraph_session_bridge.demo.task import Task
 from langgraph_session_bridge.demo.workspace import find_workspace, fingerprint
 from langgraph_session_bridge.embedded import attach, default_directory, status
 from langgraph_session_bridge.errors import InvalidInputError, UnavailableError
 from langgraph_session_bridge.settings import Ack, Settings
 from langgraph_session_bridge.storage.inspection import ThreadTiers, inspect_thread
 
-DATABASE, PREFIX = "lsb_demo", "lsb-demo"
+_DATABASE, _DATABASE_WITHOUT_REDIS = "lsb_demo", "lsb_demo_mongodb"
+_PREFIX = "lsb-demo"
 _FLUSH_INTERVAL_S = 1.0
 """Twenty times the default, so that there is something in Redis to see when a worker dies."""
 _GUESSED_STEPS = 6
@@ -129,8 +131,8 @@ class _Demo:
         self.seed = secrets.randbelow(10_000) if options.seed is None else options.seed
         self.chance = random.Random(self.seed)
         self.settings: dict[str, Any] = {
-            "database": DATABASE,
-            "prefix": PREFIX,
+            "database": _DATABASE if servers.redis_url else _DATABASE_WITHOUT_REDIS,
+            "prefix": f"{_PREFIX}-{hashlib.sha256(servers.mongodb_uri.encode()).hexdigest()[:8]}",
             "ack": options.ack,
             "flush_interval_s": _FLUSH_INTERVAL_S,
         }
@@ -198,8 +200,10 @@ class _Demo:
 
     def _look(self) -> ThreadTiers:
         """Counts from outside: a saver of ours would begin to flush."""
-        settings = Settings.create(database=DATABASE, prefix=PREFIX)
-        return asyncio.run(inspect_thread(self.servers.mongodb_uri, self.servers.redis_url, settings, self.killed))
+        look = inspect_thread(
+            self.servers.mongodb_uri, self.servers.redis_url, Settings.create(**self.settings), self.killed
+        )
+        return asyncio.run(look)
 
     def _compare(self, scripted: bool) -> tuple[Ending, list[str]]:
         with self.saver() as saver:

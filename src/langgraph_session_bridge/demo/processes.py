@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from langgraph_session_bridge.demo.watching import DemoError
 from langgraph_session_bridge.demo.task import Task
+from langgraph_session_bridge.demo.watching import DemoError
 
 _LONGEST_RUN_S = 600.0
 

@@ -23,6 +23,7 @@ from langgraph_session_bridge.demo.tools import workspace_tools
 from langgraph_session_bridge.errors import SessionBridgeError
 
 _MOST_STEPS = 60
+_STDOUT = 1
 
 
 class TimedSaver(SessionBridgeSaver):
@@ -44,7 +45,7 @@ class TimedSaver(SessionBridgeSaver):
 
 def tell(event: str, **facts: Any) -> None:
     """Writes one event at once, so that a kill can't leave half a line."""
-    os.write(sys.__stdout__.fileno(), (json.dumps({"event": event, **facts}) + "\n").encode())
+    os.write(_STDOUT, (json.dumps({"event": event, **facts}) + "\n").encode())
 
 
 def run(task: Task) -> None:

@@ -65,8 +65,8 @@ def check_mongo(client: Any) -> None:
         raise InvalidTypeError(message)
     if not isinstance(client, (AsyncMongoClient, AsyncIOMotorClient)):
         message = (
-            f"mongo_client must be a pymongo.AsyncMongoClient or a Motor AsyncIOMotorClient, not {type(client).__name__}. "
-            "For an address, use SessionBridgeSaver.from_conn_string(uri)."
+            "mongo_client must be a pymongo.AsyncMongoClient or a Motor AsyncIOMotorClient, not "
+            f"{type(client).__name__}. For an address, use SessionBridgeSaver.from_conn_string(uri)."
         )
         raise InvalidTypeError(message)
 

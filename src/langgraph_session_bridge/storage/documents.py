@@ -1,8 +1,8 @@
 """Document names, and documents as the final BSON that both tiers hold.
 
 A document is named by a *field* that is unique within one generation of a thread, for example `c/<ns>/<checkpoint id>`.
-Redis keeps it under that field in the thread's hash; MongoDB keeps it under `<thread>/<generation>/<field>`, so that all
-documents of a thread, of a namespace or of a checkpoint are one range of the primary key.
+Redis keeps it under that field in the thread's hash; MongoDB keeps it under `<thread>/<generation>/<field>`, so that
+all documents of a thread, of a namespace or of a checkpoint are one range of the primary key.
 """
 
 from __future__ import annotations

@@ -16,10 +16,9 @@ from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.clients import open_mongo, open_redis
 from langgraph_session_bridge.storage.documents import checkpoint_field
 from langgraph_session_bridge.storage.mongodb import INDEXES, MongoArchive, explained
-from langgraph_session_bridge.storage.redis import UNAVAILABLE, RedisJournal
+from langgraph_session_bridge.storage.redis import RedisJournal
+from langgraph_session_bridge.storage.redis_scripts import UNAVAILABLE
 from langgraph_session_bridge.storage.redis_server import _config as durability_config
-
-_NAMESPACE_NOT_FOUND = 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,7 @@ class MongoFacts:
         deployment: The deployment's record; `None` before the first `setup`.
         missing_indexes: Indexes that cross-thread queries need and the database lacks.
         clock_offset_s: How far the server's clock is ahead of this machine's.
-        round_trip_s: How long the shortest of a few commands took.
+        round_trip_s: How long one command took.
     """
 
     version: str
@@ -65,7 +64,7 @@ class RedisFacts:
         oldest_s: Age of the oldest unflushed entry; `None` without one.
         deployments: Ids of the deployments that keys with this prefix belong to.
         clock_offset_s: How far the server's clock is ahead of this machine's.
-        round_trip_s: How long the shortest of a few commands took.
+        round_trip_s: How long one command took.
     """
 
     server: str
@@ -107,6 +106,7 @@ async def inspect_mongodb(uri: str, settings: Settings) -> MongoFacts:
         ConfigurationError: The address or the account cannot be used.
     """
     async with _archive(uri, settings) as (client, archive):
+        await archive.ping()  # connects
         start = time.time()
         hello = await archive.ping()
         offset, trip = _offset(hello["localTime"].timestamp(), start)

@@ -167,7 +167,9 @@ class MongoArchive:
     async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]:
         """Living generations of many threads."""
         with explained():
-            cursor = self._threads.find({"t": {"$in": list(thread_ids)}, "_id": {"$in": [segment(t) for t in thread_ids]}})
+            cursor = self._threads.find(
+                {"t": {"$in": list(thread_ids)}, "_id": {"$in": [segment(t) for t in thread_ids]}}
+            )
             found = {row["t"]: int(row["g"]) for row in await cursor.to_list(None)}
         return {thread_id: found.get(thread_id, 0) for thread_id in thread_ids}
 
@@ -289,9 +291,7 @@ class MongoArchive:
             rows = await self._checkpoints.find(query, {"q": 1}).to_list(None)
         return [row["_id"][len(base) :] for row in sorted(rows, key=lambda row: row["q"])]
 
-    async def rows(
-        self, thread_id: str, generation: int, ranges: Sequence[tuple[str, str]]
-    ) -> list[dict[str, Any]]:
+    async def rows(self, thread_id: str, generation: int, ranges: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """All documents whose name is in one of the ranges (start included, end not)."""
         base = thread_prefix(thread_id, generation)
         found: list[dict[str, Any]] = []
@@ -314,9 +314,7 @@ class MongoArchive:
             async for row in cursor:
                 yield row
 
-    async def every_checkpoint(
-        self, *, before: str | None, query: Mapping[str, Any]
-    ) -> AsyncIterator[dict[str, Any]]:
+    async def every_checkpoint(self, *, before: str | None, query: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Checkpoints of all threads, highest id first."""
         bounds: dict[str, Any] = {"$exists": True} if before is None else {"$exists": True, "$lt": before}
         with explained():
@@ -327,9 +325,7 @@ class MongoArchive:
     async def checkpoints_of_runs(self, run_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Thread, namespace and id of the checkpoints that runs created, in all threads."""
         with explained():
-            cursor = self._checkpoints.find(
-                {"m.run_id": {"$in": list(run_ids)}}, {"_id": 1, "t": 1, "n": 1, "c": 1}
-            )
+            cursor = self._checkpoints.find({"m.run_id": {"$in": list(run_ids)}}, {"_id": 1, "t": 1, "n": 1, "c": 1})
             return list(await cursor.to_list(None))
 
     async def ping(self) -> Mapping[str, Any]:
@@ -363,7 +359,9 @@ def explained() -> Iterator[None]:
         yield
     except mongo_errors.OperationFailure as error:
         if error.code in _UNAUTHORIZED:
-            message = f"MongoDB refused the operation: {error.details or error}. Check the account's rights and password."
+            message = (
+                f"MongoDB refused the operation: {error.details or error}. Check the account's rights and password."
+            )
             raise ConfigurationError(message) from error
         if error.timeout or error.has_error_label("RetryableWriteError"):
             raise UnavailableError(f"MongoDB did not confirm in time: {error}.") from error

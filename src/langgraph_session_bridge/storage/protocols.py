@@ -1,4 +1,4 @@
-"""The two abstractions of the storage layer: a journal that is fast and shared, an archive that is durable and queryable."""
+"""The storage layer's two abstractions: a journal that is fast and shared, an archive that is durable and queryable."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class Append:
 class Appended:
     """The journal holds the put. `clean` says that nothing of the thread was unflushed before it."""
 
+    epoch: int
     counter: int
     entry_id: str
     clean: bool
@@ -55,8 +56,8 @@ class Refused:
     """The journal needs something first.
 
     `cold`: fill the namespace from the archive (`drops` proves that nothing changed meanwhile). `stale`: the thread was
-    last checked in another epoch. `generation`: encode again for `generation`. `need`: send every value, the shared ones
-    are not proven. `busy`: the backlog (`entries`, `size` in bytes) is at its bound.
+    last checked in another epoch. `generation`: encode again for `generation`. `need`: send every value, since the
+    shared ones are not proven. `busy`: the backlog (`entries`, `size` in bytes) is at its bound.
     """
 
     reason: Literal["cold", "stale", "generation", "need", "busy"]
@@ -71,8 +72,8 @@ class HotRead:
     """What the journal knows of a checkpoint.
 
     `status` is `hit` (documents by field; a value of `None` is to be read from the archive), `miss` (not here; the
-    documents are its unflushed writes) or `none` (the namespace has no checkpoint). `complete` says that no pending write
-    of it can be in the archive only.
+    documents are its unflushed writes) or `none` (the namespace has no checkpoint). `complete` says that no pending
+    write of it can be in the archive only.
     """
 
     status: Literal["hit", "miss", "none"]
@@ -141,8 +142,9 @@ class Journal(Protocol):
     """Accepts puts in one atomic step, shows them to every process at once, and keeps them until they are archived."""
 
     shards: int
-    facts: JournalFacts
 
+    @property
+    def facts(self) -> JournalFacts: ...
     @property
     def epoch(self) -> int: ...
     def shard_of(self, thread_id: str) -> int: ...
@@ -189,9 +191,7 @@ class Archive(Protocol):
     def checkpoints(
         self, thread_id: str, generation: int, ns: str, *, before: str | None, query: Mapping[str, Any]
     ) -> AsyncIterator[dict[str, Any]]: ...
-    def every_checkpoint(
-        self, *, before: str | None, query: Mapping[str, Any]
-    ) -> AsyncIterator[dict[str, Any]]: ...
+    def every_checkpoint(self, *, before: str | None, query: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]: ...
     async def checkpoints_of_runs(self, run_ids: Sequence[str]) -> list[dict[str, Any]]: ...
     async def missing_indexes(self) -> list[str]: ...
     async def ping(self) -> Mapping[str, Any]: ...

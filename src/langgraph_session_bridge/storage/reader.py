@@ -95,9 +95,7 @@ class Reader:
             drops: The journal's proof of when it was asked; with it, the head is copied there.
         """
         guess = self._shared.hints.generation(thread_id)
-        generation, head = await asyncio.gather(
-            self.generation(thread_id), self._archive.head(thread_id, guess, ns)
-        )
+        generation, head = await asyncio.gather(self.generation(thread_id), self._archive.head(thread_id, guess, ns))
         if generation != guess:
             head = await self._archive.head(thread_id, generation, ns)
         head_id = head["c"] if head else ""
@@ -110,9 +108,7 @@ class Reader:
             await self._journal.fill(self._fill(thread_id, generation, ns, head_id, documents, drops))
         return snapshot
 
-    def _fill(
-        self, thread_id: str, generation: int, ns: str, head_id: str, documents: Documents, drops: str
-    ) -> Fill:
+    def _fill(self, thread_id: str, generation: int, ns: str, head_id: str, documents: Documents, drops: str) -> Fill:
         writes: list[tuple[str, str, bytes]] = []
         others: list[tuple[str, bytes]] = []
         manifest: list[str] = []
@@ -170,9 +166,7 @@ class Reader:
                 if name in found:
                     yield found[name]
 
-    async def everything(
-        self, *, before: str | None, query: Mapping[str, Any], keep: Keep
-    ) -> AsyncIterator[Snapshot]:
+    async def everything(self, *, before: str | None, query: Mapping[str, Any], keep: Keep) -> AsyncIterator[Snapshot]:
         """Archived checkpoints of all threads, highest id first."""
         rows = self._archive.every_checkpoint(before=before, query=query)
         async for page in _pages(rows):
@@ -237,9 +231,7 @@ class Reader:
         await self._complete(thread_id, generation, documents, [])
         return {name: whole(documents, name) for name in names}
 
-    async def snapshots(
-        self, thread_id: str, generation: int, rows: Sequence[Mapping[str, Any]]
-    ) -> list[Snapshot]:
+    async def snapshots(self, thread_id: str, generation: int, rows: Sequence[Mapping[str, Any]]) -> list[Snapshot]:
         """Archived checkpoints with their values and writes."""
         return await self._page(thread_id, generation, rows, lambda _: True)
 

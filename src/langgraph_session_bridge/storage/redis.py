@@ -1,18 +1,14 @@
-"""The journal on Redis or Valkey: one script call per put, every key of a shard under one hash tag, core commands only."""
+"""The journal on Redis or Valkey: one script call per put, one hash tag per shard, core commands only."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from importlib import resources
 from typing import Any
 
 import ormsgpack
-from redis import exceptions as redis_errors
 
-from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailableError, SessionBridgeError
+from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.documents import Encoded, segment, with_sequence
 from langgraph_session_bridge.storage.protocols import (
@@ -26,26 +22,11 @@ from langgraph_session_bridge.storage.protocols import (
     Refused,
     sequence,
 )
-from langgraph_session_bridge.storage.redis_server import inspect_server
-
-UNAVAILABLE = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.BusyLoadingError,
-    redis_errors.ClusterDownError,
-    redis_errors.ReadOnlyError,
-    OSError,
-)
-_SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "fence", "epoch", "lease")
-_RETRIES = 2
+from langgraph_session_bridge.storage.redis_scripts import ScriptRunner
 
 
 class RedisJournal:
-    """Journal over a redis-py asyncio client (single server, Sentinel or Cluster).
-
-    Scripts are loaded only after the server's identity was checked, and a restarted server has none: so `NOSCRIPT` is
-    the sign to check again, and no process can write into a journal whose memory was lost unnoticed.
-    """
+    """Journal over a redis-py asyncio client (single server, Sentinel or Cluster)."""
 
     def __init__(
         self,
@@ -57,18 +38,26 @@ class RedisJournal:
         next_epoch: Callable[[], Awaitable[int]],
         owns_client: bool,
     ) -> None:
-        self._client = client
-        self._settings = settings
-        self._deployment = deployment
-        self._next_epoch = next_epoch
-        self._owns_client = owns_client
-        self._slots = asyncio.Semaphore(settings.max_concurrency)
-        self._verifying = asyncio.Lock()
-        self._epochs: dict[int, str] = {}
-        self._sources = _load_scripts(settings.prefix)
-        self._shas = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in self._sources.items()}
+        """Keeps the journal of `deployment` on `client`, closing that only if `owns_client`."""
         self.shards = shards
-        self.facts = JournalFacts(server="", appendonly=None, appendfsync_always=None, eviction_policy=None)
+        self._settings = settings
+        self._owns_client = owns_client
+        headers = [self._header(shard) for shard in range(shards)]
+        self._scripts = ScriptRunner(client, settings, headers=headers, deployment=deployment, next_epoch=next_epoch)
+
+    @property
+    def facts(self) -> JournalFacts:
+        """What the server was proven to do."""
+        return self._scripts.facts
+
+    @property
+    def epoch(self) -> int:
+        """Newest epoch that this process proved (0 before the first proof)."""
+        return self._scripts.epoch
+
+    async def verify(self, *, force_epoch: bool = False) -> None:
+        """Proves what the server is and does; see `ScriptRunner.verify`."""
+        await self._scripts.verify(force_epoch=force_epoch)
 
     def shard_of(self, thread_id: str) -> int:
         """Shard of a thread, the same in every process."""
@@ -87,88 +76,6 @@ class RedisJournal:
 
     def _thread(self, thread_id: str) -> str:
         return self._key(self.shard_of(thread_id), f"t:{segment(thread_id)}")
-
-    # Calls
-
-    async def _guarded(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Runs a command under the concurrency bound, with outages as our own error."""
-        async with self._slots:
-            try:
-                return await call()
-            except redis_errors.AuthenticationError as error:
-                message = f"Redis refused the credentials: {error}. Check the user and password in the URL."
-                raise ConfigurationError(message) from error
-            except UNAVAILABLE as error:
-                self._epochs.clear()
-                message = f"Redis did not answer ({type(error).__name__}: {error})."
-                raise JournalUnavailableError(message) from error
-
-    async def _evalsha(self, name: str, keys: Sequence[str], *args: Any) -> Any:
-        return await self._guarded(
-            lambda: self._client.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *args)
-        )
-
-    async def _run(self, name: str, shard: int, keys: Sequence[str], args: Callable[[str], Sequence[Any]]) -> Any:
-        """Runs a script, checking the server first where that is due; `args` gets the shard's epoch."""
-        for _ in range(_RETRIES):
-            epoch = self._epochs.get(shard)
-            if epoch is None:
-                await self.verify()
-                epoch = self._epochs[shard]
-            try:
-                reply = await self._evalsha(name, keys, *args(epoch))
-            except redis_errors.NoScriptError:
-                self._epochs.clear()
-                continue
-            if isinstance(reply, list) and reply[0] == b"EPOCH":
-                self._epochs.clear()
-                continue
-            return reply
-        message = "Redis changed its identity several times during one call (restart or failover in progress?)."
-        raise JournalUnavailableError(message)
-
-    # Identity
-
-    async def verify(self, *, force_epoch: bool = False) -> None:
-        """Proves the server's durability settings, stamps each shard with the epoch, and loads the scripts.
-
-        Raises:
-            ConfigurationError: The server may evict unflushed data, or belongs to another deployment.
-            UnavailableError: The server does not answer.
-        """
-        async with self._verifying:
-            if len(self._epochs) == self.shards and not force_epoch:
-                return
-            self.facts, run_id = await self._guarded(lambda: inspect_server(self._client, self._settings))
-            ordinal, epochs = "", {}
-            for shard in range(self.shards):
-                ordinal, epochs[shard] = await self._stamp(shard, run_id, ordinal, force=force_epoch)
-            for source in self._sources.values():
-                await self._guarded(lambda text=source: self._client.script_load(text))
-            self._epochs = epochs
-
-    async def _stamp(self, shard: int, run_id: str, ordinal: str, *, force: bool) -> tuple[str, str]:
-        """Stamps one shard; returns the ordinal asked for meanwhile (one serves all shards) and the shard's epoch."""
-        while True:
-            reply = await self._guarded(
-                lambda value=ordinal: self._client.eval(
-                    self._sources["epoch"], 1, self._header(shard), value, run_id, self._deployment, int(force)
-                )
-            )
-            if reply[0] == b"OK":
-                return ordinal, reply[1].decode()
-            if reply[0] == b"FOREIGN":
-                message = (
-                    f"The Redis keys with prefix {self._settings.prefix!r} belong to another MongoDB database "
-                    f"(deployment {reply[1].decode()}). Give each database its own `prefix`."
-                )
-                raise ConfigurationError(message)
-            ordinal = str(await self._next_epoch())
-
-    @property
-    def epoch(self) -> int:
-        """Newest epoch that this process proved (0 before the first proof)."""
-        return max(map(int, self._epochs.values()), default=0)
 
     # Puts and reads
 
@@ -192,16 +99,16 @@ class RedisJournal:
         )
         tail = [x for d in request.documents for x in (d.field, int(d.first_wins), d.raw)]
         keys = (self._thread(request.thread_id), self._log(shard), self._header(shard))
-        reply = await self._run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
+        reply = await self._scripts.run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
         if reply[0] == b"OK":
-            return Appended(counter=reply[1], entry_id=reply[2].decode(), clean=bool(reply[3]))
+            return Appended(counter=reply[1], entry_id=reply[2].decode(), clean=bool(reply[3]), epoch=int(reply[4]))
         return _refusal(reply)
 
     async def read(self, thread_id: str, ns: str, checkpoint_id: str) -> HotRead | Refused:
         """The head of a namespace (empty id) or one checkpoint, with parts and writes, in one round trip."""
         shard = self.shard_of(thread_id)
         keys = (self._thread(thread_id), self._header(shard))
-        reply = await self._run("read", shard, keys, lambda epoch: (epoch, ns, checkpoint_id))
+        reply = await self._scripts.run("read", shard, keys, lambda epoch: (epoch, ns, checkpoint_id))
         status = reply[0]
         if status == b"NONE":
             return HotRead(status="none", generation=int(reply[1]), checkpoint_id="", documents={}, complete=True)
@@ -231,7 +138,7 @@ class RedisJournal:
             *[x for document in fill.documents for x in document],
         )
         keys = (self._thread(fill.thread_id), self._header(shard))
-        await self._run("fill", shard, keys, lambda epoch: (epoch, *args))
+        await self._scripts.run("fill", shard, keys, lambda epoch: (epoch, *args))
 
     async def evict(self, thread_id: str, *, stale_only: bool = False) -> bool:
         """Drops the hot state of a flushed thread; false if something of it is unflushed.
@@ -240,37 +147,33 @@ class RedisJournal:
         """
         shard = self.shard_of(thread_id)
         keys = (self._thread(thread_id), self._header(shard))
-        reply = await self._run("evict", shard, keys, lambda _: (int(stale_only),))
+        reply = await self._scripts.run("evict", shard, keys, lambda _: (int(stale_only),))
         return bool(reply[0] == b"OK")
 
     async def rank(self, thread_id: str) -> int:
-        """The sequence that the newest put of the thread's shard has: higher than any before, lower than any to come."""
+        """The sequence of the newest put in the thread's shard: not below any before, below any to come."""
         shard = self.shard_of(thread_id)
-        await self.verify()
-        counter = await self._guarded(lambda: self._client.hget(self._header(shard), "c"))
-        return sequence(int(self._epochs.get(shard, 0)), int(counter or 0))
+        epoch = await self._scripts.epoch_of(shard)
+        counter = await self._scripts.command("HGET", self._header(shard), "c")
+        return sequence(int(epoch), int(counter or 0))
 
     async def fence(self, thread_id: str, generation: int) -> None:
         """Ends all older generations of a thread in the journal."""
         shard = self.shard_of(thread_id)
         keys = (self._thread(thread_id), self._header(shard))
         ttl = int(self._settings.hot_ttl_s * 1000)
-        await self._run("fence", shard, keys, lambda _: (generation, ttl))
+        await self._scripts.run("fence", shard, keys, lambda _: (generation, ttl))
 
     # Flushing
 
     async def unflushed(self, shard: int, entry_id: str) -> bool:
         """Whether an entry is still in the log."""
-        rows = await self._guarded(
-            lambda: self._client.execute_command("XRANGE", self._log(shard), entry_id, entry_id)
-        )
+        rows = await self._scripts.command("XRANGE", self._log(shard), entry_id, entry_id)
         return bool(rows)
 
     async def pending(self, shard: int, limit: int, upto: str | None = None) -> list[Entry]:
         """The oldest unflushed entries of a shard, up to and including `upto`."""
-        rows = await self._guarded(
-            lambda: self._client.execute_command("XRANGE", self._log(shard), "-", upto or "+", "COUNT", limit)
-        )
+        rows = await self._scripts.command("XRANGE", self._log(shard), "-", upto or "+", "COUNT", limit)
         return [_entry(row_id, fields) for row_id, fields in rows]
 
     async def load(self, entries: Sequence[Entry]) -> list[list[Encoded] | None]:
@@ -278,10 +181,10 @@ class RedisJournal:
 
         A document that should be there and is not comes back as `raw=b""`.
         """
-        pipe = self._client.pipeline(transaction=False)
+        pipe = self._scripts.client.pipeline(transaction=False)
         for entry in entries:
             pipe.hmget(self._thread(entry.thread_id), ["g", *entry.replaced, *entry.firsts])
-        rows = await self._guarded(pipe.execute)
+        rows = await self._scripts.guarded(pipe.execute)
         return [_documents(entry, row) for entry, row in zip(entries, rows, strict=True)]
 
     async def acknowledge(self, shard: int, entries: Sequence[Entry]) -> None:
@@ -292,45 +195,35 @@ class RedisJournal:
         args: list[Any] = [int(self._settings.hot_ttl_s * 1000), self._settings.hot_max_fields]
         for e in entries:
             args += [position[e.thread_id], e.id, e.size, e.generation, e.counter, e.ns, e.checkpoint_id]
-        await self._run("acknowledge", shard, keys, lambda _: args)
+        await self._scripts.run("acknowledge", shard, keys, lambda _: args)
 
     async def backlog(self) -> list[Backlog]:
         """Unflushed entries and bytes of every shard."""
-        rows = []
+        pipe = self._scripts.client.pipeline(transaction=False)
         for shard in range(self.shards):
-            rows.append(await self._guarded(lambda s=shard: self._backlog_of(s)))
-        return rows
-
-    async def _backlog_of(self, shard: int) -> Backlog:
-        pipe = self._client.pipeline(transaction=False)
-        pipe.xlen(self._log(shard))
-        pipe.hget(self._header(shard), "b")
-        entries, size = await pipe.execute()
-        return Backlog(shard=shard, entries=entries, size=max(0, int(size or 0)) if entries else 0)
+            pipe.xlen(self._log(shard))
+            pipe.hget(self._header(shard), "b")
+        answers = await self._scripts.guarded(pipe.execute)
+        return [
+            Backlog(shard=shard, entries=entries, size=max(0, int(size or 0)) if entries else 0)
+            for shard, (entries, size) in enumerate(zip(answers[::2], answers[1::2], strict=True))
+        ]
 
     async def lease(self, shard: int, owner: str, ttl_s: float) -> bool:
         """Takes or renews the right to flush a shard."""
         keys = (self._key(shard, "lease"),)
-        return bool(await self._run("lease", shard, keys, lambda _: (owner, int(ttl_s * 1000))))
+        return bool(await self._scripts.run("lease", shard, keys, lambda _: (owner, int(ttl_s * 1000))))
 
     async def release(self, shard: int, owner: str) -> None:
         """Gives a lease back, if it is still ours."""
         key = self._key(shard, "lease")
-        holder = await self._guarded(lambda: self._client.get(key))
-        if holder == owner.encode():
-            await self._guarded(lambda: self._client.delete(key))
+        if await self._scripts.command("GET", key) == owner.encode():
+            await self._scripts.command("DEL", key)
 
     async def aclose(self) -> None:
         """Closes the client, unless it was passed in."""
         if self._owns_client:
-            await self._client.aclose()
-
-
-def _load_scripts(prefix: str) -> dict[str, str]:
-    folder = resources.files("langgraph_session_bridge.storage") / "scripts"
-    common = (folder / "common.lua").read_text()
-    # The prefix makes the digests of each deployment its own, so `NOSCRIPT` speaks for this deployment alone.
-    return {name: f"-- {prefix}\n{common}\n{(folder / f'{name}.lua').read_text()}" for name in _SCRIPTS}
+            await self._scripts.client.aclose()
 
 
 def _refusal(reply: Sequence[Any]) -> Refused:

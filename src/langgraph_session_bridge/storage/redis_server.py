@@ -66,7 +66,7 @@ def _check(facts: JournalFacts, settings: Settings) -> None:
     if settings.require_safe_eviction and policy is not None and policy not in SAFE_POLICIES:
         message = (
             f"Redis has maxmemory-policy {policy!r}, which may evict unflushed data. Set it to 'noeviction' or "
-            "'volatile-lru' (CONFIG SET maxmemory-policy noeviction), or pass require_safe_eviction=False to accept loss."
+            "'volatile-lru' (CONFIG SET maxmemory-policy noeviction), or pass require_safe_eviction=False."
         )
         raise ConfigurationError(message)
     if settings.ack == "aof" and not facts.appendfsync_always:

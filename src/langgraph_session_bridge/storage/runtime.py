@@ -36,9 +36,7 @@ class Runtime:
     that were passed in serve the loop that first uses them, and no other.
     """
 
-    def __init__(
-        self, settings: Settings, mongo: OpenClient, redis: OpenClient | None, *, owns_clients: bool
-    ) -> None:
+    def __init__(self, settings: Settings, mongo: OpenClient, redis: OpenClient | None, *, owns_clients: bool) -> None:
         self.settings = settings
         self._open_mongo = mongo
         self._open_redis = redis
@@ -96,7 +94,7 @@ class Runtime:
             self._bound = loop
         elif self._bound is not loop:
             message = (
-                "The clients passed to SessionBridgeSaver belong to another event loop (asyncio clients serve only one). "
+                "The clients passed to SessionBridgeSaver belong to another event loop (they serve only one). "
                 "Create one saver per loop, or use SessionBridgeSaver.from_conn_string, which opens clients per loop."
             )
             raise EventLoopError(message)

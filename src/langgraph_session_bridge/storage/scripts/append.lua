@@ -15,7 +15,7 @@ local last, flushed, tokens = tonumber(state[3]), tonumber(state[4]), state[5] o
 
 -- A retry whose first attempt did arrive: the same answer again.
 local seq_seen, id_seen = string.match(tokens, token .. '=(%d+)=([%d-]*);')
-if seq_seen then return {'OK', tonumber(seq_seen), id_seen, 0} end
+if seq_seen then return {'OK', tonumber(seq_seen), id_seen, 0, epoch} end
 
 local entries, bytes = tonumber(shard[2] or 0), tonumber(shard[3] or 0)
 if entries > 0 and (entries >= tonumber(max_entries) or bytes + size > tonumber(max_bytes)) then
@@ -87,4 +87,4 @@ end
 tokens = string.sub(token .. '=' .. seq .. '=' .. id .. ';' .. tokens, 1, 1024)
 redis.call('HSET', thread, 's', seq, 'tok', tokens, 'h/' .. ns, cmsgpack.pack(head))
 redis.call('PERSIST', thread)
-return {'OK', seq, id, last == flushed and 1 or 0}
+return {'OK', seq, id, last == flushed and 1 or 0, epoch}

@@ -1,0 +1,58 @@
+"""What the journal asks for before it can serve a thread, and how it gets it."""
+
+from __future__ import annotations
+
+from langgraph_session_bridge.errors import BacklogFullError, UnavailableError
+from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.flusher import Flusher
+from langgraph_session_bridge.storage.patience import within
+from langgraph_session_bridge.storage.protocols import Journal, Refused
+from langgraph_session_bridge.storage.reader import Reader, Snapshot
+from langgraph_session_bridge.storage.shared import Shared
+
+ROUNDS = 12
+"""A call that is refused more often than this meets a thread that changes faster than it can be read."""
+
+
+class Settler:
+    """Does what a refusal asks for, so that the next try can succeed."""
+
+    def __init__(self, journal: Journal, flusher: Flusher, reader: Reader, settings: Settings, shared: Shared) -> None:
+        self._journal = journal
+        self._flusher = flusher
+        self._reader = reader
+        self._settings = settings
+        self._shared = shared
+
+    async def settle(self, thread_id: str, ns: str, refused: Refused) -> Snapshot | None:
+        """Answers one refusal; returns the namespace's head if that had to be read.
+
+        Raises:
+            BacklogFullError: The journal is full and the archive does not drain it.
+            UnavailableError: A tier does not answer.
+        """
+        shard = self._journal.shard_of(thread_id)
+        match refused.reason:
+            case "cold":
+                return await self._reader.archived_head(thread_id, ns, refused.drops)
+            case "generation":
+                self._shared.hints.remember_generation(thread_id, refused.generation)
+            case "stale":
+                await self._flusher.flush(shard)
+                await self._journal.evict(thread_id, stale_only=True)
+            case "busy":
+                await self._make_room(shard, refused)
+            case "need":
+                pass  # only the caller can send more
+        return None
+
+    async def _make_room(self, shard: int, refused: Refused) -> None:
+        seconds = self._settings.put_timeout_s
+        try:
+            await within(seconds, lambda: self._flusher.flush(shard))
+        except UnavailableError as error:
+            message = (
+                f"The journal holds {refused.entries} unflushed entries ({refused.size:,} bytes) in shard {shard}, its "
+                f"bound, and MongoDB took none for {seconds:g} s: {error}"
+            )
+            raise BacklogFullError(message) from error

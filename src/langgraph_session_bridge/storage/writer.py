@@ -1,0 +1,193 @@
+"""Puts: into the journal first, into the archive as far as the level promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from langgraph_session_bridge.errors import (
+    DurabilityTimeoutError,
+    JournalUnavailableError,
+    UnavailableError,
+)
+from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage import outage
+from langgraph_session_bridge.storage.documents import Encoded, encode, segment, with_sequence
+from langgraph_session_bridge.storage.flusher import Flusher
+from langgraph_session_bridge.storage.hints import Layout
+from langgraph_session_bridge.storage.patience import retried, within
+from langgraph_session_bridge.storage.protocols import Append, Appended, Archive, Entry, Journal, sequence
+from langgraph_session_bridge.storage.settling import ROUNDS, Settler
+from langgraph_session_bridge.storage.shared import Shared
+from langgraph_session_bridge.storage.work import Prepared, Work
+
+Level = Literal["cache", "aof", "majority"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A put that the journal accepted, with what was sent."""
+
+    appended: Appended
+    documents: Sequence[Encoded]
+    generation: int
+    prepared: Prepared
+
+
+class JournalWriter:
+    """Puts through the journal; past it only while it is unreachable."""
+
+    def __init__(
+        self, journal: Journal, archive: Archive, flusher: Flusher, settler: Settler, settings: Settings, shared: Shared
+    ) -> None:
+        self._journal = journal
+        self._archive = archive
+        self._flusher = flusher
+        self._settler = settler
+        self._settings = settings
+        self._shared = shared
+        self._past = ArchiveWriter(archive, settings, shared, trusts_hints=False)
+
+    async def put(self, work: Work, level: Level) -> None:
+        """Stores a put at a level; returns when what the level promises is true.
+
+        Raises:
+            BacklogFullError: The journal is full and the archive does not drain it.
+            DurabilityTimeoutError: Journaled, but the archive did not confirm in time.
+            UnavailableError: Neither tier took the put.
+        """
+        token = self._shared.token()
+        try:
+            await outage.end(self._journal, self._shared)
+            sent = await retried(lambda: self._journaled(work, token), seconds=self._settings.connect_timeout_s)
+        except JournalUnavailableError as error:
+            await outage.begin(self._archive, self._shared, error)
+            await self._past.put(work, level)
+            return
+        _remember(self._shared, work, sent.generation, sent.prepared)
+        if level == "majority" or (work.control and not self._journal.facts.appendfsync_always):
+            await self._confirm(work, sent)
+        else:
+            self._shared.dirty_shards.add(self._journal.shard_of(work.thread_id))
+
+    async def _journaled(self, work: Work, token: str) -> Sent:
+        """Appends to the journal, giving it what it asks for."""
+        hints, trust_parent = self._shared.hints, True
+        for _ in range(ROUNDS):
+            generation = hints.generation(work.thread_id)
+            prepared = work.prepare(_parent(self._shared, work, generation) if trust_parent else None)
+            documents = [encode(document, work.thread_id, generation) for document in prepared.documents]
+            answer = await self._journal.append(_request(work, generation, prepared, documents, token))
+            if isinstance(answer, Appended):
+                return Sent(appended=answer, documents=documents, generation=generation, prepared=prepared)
+            if answer.reason == "need":
+                trust_parent = False
+            else:
+                await self._settler.settle(work.thread_id, work.ns, answer)
+        message = f"Thread {work.thread_id[:80]!r} changed faster than a put could follow; try again."
+        raise UnavailableError(message)
+
+    async def _confirm(self, work: Work, sent: Sent) -> None:
+        """Waits until the archive holds this put and everything of the thread before it."""
+        appended, shard = sent.appended, self._journal.shard_of(work.thread_id)
+        if not appended.entry_id and appended.clean:
+            return  # nothing new, nothing unflushed
+        try:
+            if appended.clean:
+                await within(self._settings.put_timeout_s, lambda: self._archive_directly(shard, work, sent))
+            else:
+                upto = appended.entry_id or None
+                await within(self._settings.put_timeout_s, lambda: self._flusher.flush(shard, upto))
+        except UnavailableError as error:
+            self._shared.dirty_shards.add(shard)
+            message = (
+                f"Checkpoint {work.checkpoint_id!r} of thread {work.thread_id[:80]!r} is journaled in Redis, but "
+                f"MongoDB did not confirm it within {self._settings.put_timeout_s:g} s. It will be flushed when "
+                f"MongoDB answers. ({error})"
+            )
+            raise DurabilityTimeoutError(message) from error
+
+    async def _archive_directly(self, shard: int, work: Work, sent: Sent) -> None:
+        """One insert, for a thread with nothing else unflushed."""
+        epoch, counter = sent.appended.epoch, sent.appended.counter
+        rank = sequence(epoch, counter)
+        stamped = [
+            Encoded(field=d.field, raw=with_sequence(d.raw, rank), first_wins=d.first_wins) for d in sent.documents
+        ]
+        await self._archive.store(stamped)
+        entry = Entry(
+            id=sent.appended.entry_id,
+            thread_id=work.thread_id,
+            generation=sent.generation,
+            epoch=epoch,
+            counter=counter,
+            kind=work.kind,
+            ns=segment(work.ns),
+            checkpoint_id=work.checkpoint_id,
+            size=sum(len(document.raw) for document in sent.documents),
+            replaced=(),
+            firsts=(),
+        )
+        await self._journal.acknowledge(shard, [entry])
+
+
+class ArchiveWriter:
+    """Puts into the archive alone: without a Redis tier, or while Redis is unreachable."""
+
+    def __init__(self, archive: Archive, settings: Settings, shared: Shared, *, trusts_hints: bool) -> None:
+        self._archive = archive
+        self._settings = settings
+        self._shared = shared
+        self._trusts_hints = trusts_hints
+
+    async def put(self, work: Work, level: Level) -> None:
+        """Stores a put on a majority, whatever the level.
+
+        Raises:
+            UnavailableError: MongoDB did not confirm it.
+        """
+        await retried(lambda: self._stored(work), seconds=self._settings.connect_timeout_s)
+
+    async def _stored(self, work: Work) -> None:
+        """The generation is checked in parallel with the insert; documents of a dead one are invisible."""
+        hints = self._shared.hints
+        while True:
+            generation = hints.generation(work.thread_id)
+            # What the parent shares may be in an unreachable journal only; then everything is stored again.
+            prepared = work.prepare(_parent(self._shared, work, generation) if self._trusts_hints else None)
+            rank = sequence(self._shared.epoch, self._shared.tick())
+            documents = [encode(document, work.thread_id, generation, rank) for document in prepared.documents]
+            living, _ = await asyncio.gather(self._archive.generation(work.thread_id), self._archive.store(documents))
+            if living == generation:
+                _remember(self._shared, work, generation, prepared)
+                return
+            hints.remember_generation(work.thread_id, living)
+
+
+def _parent(shared: Shared, work: Work, generation: int) -> Layout | None:
+    layout = shared.hints.layout(work.thread_id, work.ns, work.parent)
+    return layout if layout is not None and layout.generation == generation else None
+
+
+def _remember(shared: Shared, work: Work, generation: int, prepared: Prepared) -> None:
+    if prepared.values is not None:
+        layout = Layout(generation=generation, values=prepared.values)
+        shared.hints.remember_layout(work.thread_id, work.ns, work.checkpoint_id, layout)
+
+
+def _request(work: Work, generation: int, prepared: Prepared, documents: Sequence[Encoded], token: str) -> Append:
+    main = documents[-1].field
+    names = [*prepared.shared, *[document.field for document in documents if document.field != main]]
+    return Append(
+        thread_id=work.thread_id,
+        generation=generation,
+        kind=work.kind,
+        ns=segment(work.ns),
+        checkpoint_id=work.checkpoint_id,
+        parent=work.parent if prepared.shared else "",
+        manifest=names if work.kind == "c" else (),
+        documents=documents,
+        token=token,
+    )
