@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from cli.calling import Call, Outcome
 from langgraph_session_bridge.cli.app import app
 from langgraph_session_bridge.embedded import down
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """Its output as one JSON object."""
-        found = json.loads(self.out)
-        assert isinstance(found, dict)
-        return found
-
-
-Call = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)

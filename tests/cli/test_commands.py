@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Call  # of this folder
 
 import langgraph_session_bridge.cli
+from cli.calling import Call
 from langgraph_session_bridge import InvalidInputError
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Call, Outcome  # of this folder
 from pymongo import MongoClient
 from redis import Redis
 
+from cli.calling import Call, Outcome
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.cli.findings import of_acks, of_driver, of_mongodb, of_redis
 from langgraph_session_bridge.embedded import EmbeddedServers

@@ -8,13 +8,40 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo import errors as mongo_errors
+from pymongo.uri_parser import parse_uri
 from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError
 from langgraph_session_bridge.settings import Settings
+
+
+def check_addresses(mongodb_uri: object, redis_url: object) -> None:
+    """Refuses addresses that cannot name a server, before anything is opened.
+
+    Raises:
+        InvalidTypeError: An address is not a string.
+        ConfigurationError: An address has the wrong form.
+    """
+    for name, value in (("mongodb_uri", mongodb_uri), ("redis_url", redis_url)):
+        if not isinstance(value, str) and not (name == "redis_url" and value is None):
+            message = f"{name} must be a string, not {type(value).__name__}. Clients of your own go to the constructor."
+            raise InvalidTypeError(message)
+    try:
+        if not str(mongodb_uri).startswith("mongodb+srv://"):  # whose name is looked up when it is opened
+            parse_uri(str(mongodb_uri))
+    except (mongo_errors.PyMongoError, ValueError) as error:
+        message = f"The MongoDB address cannot be used: {error}. Expected something like mongodb://host:27017."
+        raise ConfigurationError(message) from error
+    try:
+        if redis_url is not None:
+            parse_url(str(redis_url))
+    except ValueError as error:
+        message = f"The Redis address cannot be used: {error}. Expected redis://, rediss:// or unix://."
+        raise ConfigurationError(message) from error
 
 
 def open_mongo(uri: str, settings: Settings) -> Any:
@@ -32,26 +59,21 @@ def open_mongo(uri: str, settings: Settings) -> Any:
         if settings.driver == "motor":
             return AsyncIOMotorClient(uri, io_loop=asyncio.get_running_loop(), **options)
         return AsyncMongoClient(uri, **options)
-    except (mongo_errors.PyMongoError, ValueError) as error:
-        message = f"The MongoDB address cannot be used: {error}. Expected something like mongodb://host:27017."
-        raise ConfigurationError(message) from error
+    except mongo_errors.ConfigurationError as error:  # for example an unknown name in mongodb+srv://
+        raise ConfigurationError(f"The MongoDB address cannot be used: {error}.") from error
 
 
 def open_redis(url: str, settings: Settings) -> Any:
     """A client for the running event loop, with a pool that waits instead of failing."""
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=settings.max_concurrency,
-            timeout=settings.operation_timeout_s,
-            socket_timeout=settings.operation_timeout_s,
-            socket_connect_timeout=settings.connect_timeout_s,
-            retry=Retry(NoBackoff(), 0),  # a retry must be seen here: it may be a restart
-            decode_responses=False,
-        )
-    except ValueError as error:
-        message = f"The Redis address cannot be used: {error}. Expected redis://, rediss:// or unix://."
-        raise ConfigurationError(message) from error
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=settings.max_concurrency,
+        timeout=settings.operation_timeout_s,
+        socket_timeout=settings.operation_timeout_s,
+        socket_connect_timeout=settings.connect_timeout_s,
+        retry=Retry(NoBackoff(), 0),  # a retry must be seen here: it may be a restart
+        decode_responses=False,
+    )
     return Redis.from_pool(pool)
 
 

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from langgraph_session_bridge.blocking import HomeLoop, run_blocking
-from langgraph_session_bridge.errors import ClosedError, ConfigurationError, EventLoopError, SessionBridgeError
+from langgraph_session_bridge.errors import ClosedError, EventLoopError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
-from langgraph_session_bridge.storage.clients import open_mongo, open_redis
+from langgraph_session_bridge.storage.clients import check_addresses, open_mongo, open_redis
 from langgraph_session_bridge.storage.hints import Hints
 from langgraph_session_bridge.storage.mongodb import MongoArchive
 from langgraph_session_bridge.storage.pipeline import Pipeline
@@ -290,12 +290,6 @@ def _drain_at_exit() -> None:
 
 def from_addresses(mongodb_uri: str, redis_url: str | None, settings: Settings) -> Runtime:
     """A runtime that opens clients of its own."""
-    for name, value in (("mongodb_uri", mongodb_uri), ("redis_url", redis_url)):
-        if not isinstance(value, str) and not (name == "redis_url" and value is None):
-            message = f"{name} must be a string such as {_EXAMPLES[name]!r}, not {type(value).__name__}."
-            raise ConfigurationError(message)
+    check_addresses(mongodb_uri, redis_url)
     redis = None if redis_url is None else lambda: open_redis(redis_url, settings)
     return Runtime(settings, lambda: open_mongo(mongodb_uri, settings), redis, owns_clients=True)
-
-
-_EXAMPLES = {"mongodb_uri": "mongodb://localhost:27017", "redis_url": "redis://localhost:6379/0"}
