@@ -83,7 +83,7 @@ def test_two_runs_of_the_agent_are_equal_with_their_ids(root: Path) -> None:
 def kill(**changes: object) -> Kill:
     facts: dict[str, object] = {
         "step": 5,
-        "doing": "thinks",
+        "doing": ["thinks"],
         "acknowledged_step": 4,
         "redis_entries": 1,
         "redis_bytes": 1,

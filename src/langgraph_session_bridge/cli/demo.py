@@ -106,9 +106,10 @@ def _rows(report: DemoReport) -> list[tuple[str, str]]:
 
 def _kill_rows(kill: Kill) -> list[tuple[str, str]]:
     redis = "-" if kill.redis_entries is None else f"{kill.redis_entries} entries, {kill.redis_bytes:,} bytes"
+    doing = ", ".join(call.partition("(")[0] for call in kill.doing)
     again = ", ".join(map(str, kill.repeated_steps)) or "none"
     return [
-        ("killed in step", escape(f"{kill.step}: {kill.doing}")),
+        ("killed in step", escape(f"{kill.step}: {doing}")),
         ("  only in Redis", redis),
         ("  in MongoDB", f"{kill.mongodb_checkpoints} of {kill.acknowledged_checkpoints} checkpoints"),
         ("  resumed", f"in step {kill.resumed_step}, {kill.resume_s:.2f} s after the start of a new process"),

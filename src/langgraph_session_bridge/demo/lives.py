@@ -73,7 +73,7 @@ def _end(stage: Stage, worker: Worker) -> Life:
     worker.kill()
     tiers = stage.look()
     trace = worker.trace
-    text = f"kill -9 {worker.pid}, in step {trace.last_step}: {doing_of(trace)}"
+    text = f"kill -9 {worker.pid}, in the middle of step {trace.last_step}"
     stage.tell(DemoEvent(kind="kill", text=text, step=trace.last_step))
     return Life(trace=trace, tiers=tiers)
 
@@ -84,11 +84,6 @@ def _retell(tell: Tell, event: Event, worker: Worker, *, resumed: bool) -> None:
     elif event["event"] == "read" and resumed:
         text = f"a new process, {worker.pid}, read the state in {event['ms']:.1f} ms and goes on"
         tell(DemoEvent(kind="resume", text=text, step=event["step"]))
-
-
-def doing_of(trace: Trace) -> str:
-    """What a worker was doing in its last step."""
-    return ", ".join(trace.steps.get(trace.last_step, ["starting"]))
 
 
 def kills_of(lives: Sequence[Life], *, with_redis: bool) -> list[Kill]:
@@ -106,7 +101,7 @@ def _kill(fallen: Sequence[Life], tiers: ThreadTiers | None, heir: Trace, with_r
     run = {step for life in fallen for step in life.trace.steps}
     return Kill(
         step=victim.last_step,
-        doing=doing_of(victim),
+        doing=victim.steps[victim.last_step],
         acknowledged_step=max(put, default=None),
         redis_entries=tiers.unflushed_entries if with_redis else None,
         redis_bytes=tiers.unflushed_bytes,

@@ -13,7 +13,7 @@ class Kill:
 
     Attributes:
         step: The super-step that was under way.
-        doing: What the worker was doing in it.
+        doing: What the worker was doing in it, side by side.
         acknowledged_step: The newest step whose checkpoint had been acknowledged; `None` before the first.
         redis_entries: Puts and write sets of the thread that were in Redis only; `None` without Redis.
         redis_bytes: Bytes of their documents.
@@ -26,7 +26,7 @@ class Kill:
     """
 
     step: int
-    doing: str
+    doing: Sequence[str]
     acknowledged_step: int | None
     redis_entries: int | None
     redis_bytes: int

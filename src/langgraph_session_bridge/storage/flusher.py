@@ -43,6 +43,7 @@ class Flusher:
         """
         flushed = 0
         async with self._locks[shard]:
+            await self._acknowledge_archived(shard)
             while entries := await self._journal.pending(shard, self._settings.flush_batch_entries, upto):
                 for batch in self._batches(entries):
                     await self._flush_batch(shard, batch)
@@ -50,6 +51,18 @@ class Flusher:
                 if len(entries) < self._settings.flush_batch_entries:
                     break
         return flushed
+
+    async def _acknowledge_archived(self, shard: int) -> None:
+        """Forgets entries that majority puts of this process archived themselves."""
+        entries = self._shared.take_archived(shard)
+        if not entries:
+            return
+        try:
+            await self._journal.acknowledge(shard, entries)
+        except BaseException:
+            for entry in entries:
+                self._shared.note_archived(shard, entry)
+            raise
 
     def _batches(self, entries: Sequence[Entry]) -> list[list[Entry]]:
         batches: list[list[Entry]] = [[]]

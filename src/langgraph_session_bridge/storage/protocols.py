@@ -20,6 +20,28 @@ def sequence(epoch: int, counter: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One unflushed entry of a shard's log; the documents stay in the thread's hash until they are archived."""
+
+    id: str
+    thread_id: str
+    generation: int
+    epoch: int
+    counter: int
+    kind: Kind
+    ns: str
+    checkpoint_id: str
+    size: int
+    replaced: Sequence[str]
+    firsts: Sequence[str]
+
+    @property
+    def sequence(self) -> int:
+        """Rank of the entry among all writes of its thread."""
+        return sequence(self.epoch, self.counter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
     """One put, encoded for a generation of its thread.
 
@@ -28,6 +50,7 @@ class Append:
         parent: Checkpoint whose parts this one shares; empty if it shares none.
         manifest: Names of every document that a reader of the checkpoint needs besides the checkpoint itself.
         token: Identifies the call, so that a retry after a lost reply has no second effect.
+        archived: Entries of the thread that are in the archive already, to be acknowledged on the way.
     """
 
     thread_id: str
@@ -39,6 +62,7 @@ class Append:
     manifest: Sequence[str]
     documents: Sequence[Encoded]
     token: str
+    archived: Sequence[Entry] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,28 +119,6 @@ class Fill:
     documents: Sequence[tuple[str, bytes]]
     writes: Sequence[tuple[str, str, bytes]]
     drops: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One unflushed entry of a shard's log; the documents stay in the thread's hash until they are archived."""
-
-    id: str
-    thread_id: str
-    generation: int
-    epoch: int
-    counter: int
-    kind: Kind
-    ns: str
-    checkpoint_id: str
-    size: int
-    replaced: Sequence[str]
-    firsts: Sequence[str]
-
-    @property
-    def sequence(self) -> int:
-        """Rank of the entry among all writes of its thread."""
-        return sequence(self.epoch, self.counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,8 @@ class RedisJournal:
             manifest,
             settings.backlog_max_entries,
             settings.backlog_max_bytes,
+            len(request.archived),
+            *[x for e in request.archived for x in (e.id, e.size, e.generation, e.counter, e.ns, e.checkpoint_id)],
         )
         tail = [x for d in request.documents for x in (d.field, int(d.first_wins), d.raw)]
         keys = (self._thread(request.thread_id), self._log(shard), self._header(shard))

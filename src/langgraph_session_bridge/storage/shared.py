@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from langgraph_session_bridge.storage.hints import Hints
+from langgraph_session_bridge.storage.protocols import Entry
 
 _2025 = 1_735_689_600_000
 _PROBE_INTERVAL_S = 0.5
@@ -29,6 +30,7 @@ class Shared:
     epoch: int = 0
     """Epoch that ranks writes past the journal."""
     _next_probe: float = 0.0
+    _archived: dict[int, list[Entry]] = field(default_factory=dict)
     _calls: itertools.count[int] = field(default_factory=itertools.count)
     _last_tick: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -36,6 +38,21 @@ class Shared:
     def token(self) -> str:
         """Identifies one call among all calls of all processes."""
         return f"{self.owner[-32:]}x{next(self._calls):x}"
+
+    def note_archived(self, shard: int, entry: Entry) -> None:
+        """Remembers an entry that is archived; the thread's next put or the flusher acknowledges it."""
+        with self._lock:
+            self._archived.setdefault(shard, []).append(entry)
+
+    def take_archived(self, shard: int, thread_id: str | None = None) -> list[Entry]:
+        """Hands over the remembered entries of a shard, or of one thread in it."""
+        with self._lock:
+            entries = self._archived.pop(shard, [])
+            if thread_id is None:
+                return entries
+            if others := [entry for entry in entries if entry.thread_id != thread_id]:
+                self._archived[shard] = others
+        return [entry for entry in entries if entry.thread_id == thread_id]
 
     def may_probe(self) -> bool:
         """Whether an unreachable journal may be tried again, at most twice a second."""

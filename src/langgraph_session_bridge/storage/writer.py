@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from langgraph_session_bridge.errors import (
@@ -18,7 +18,7 @@ from langgraph_session_bridge.storage.documents import Encoded, encode, segment,
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.patience import retried, within
-from langgraph_session_bridge.storage.protocols import Append, Appended, Archive, Entry, Journal, sequence
+from langgraph_session_bridge.storage.protocols import Append, Appended, Archive, Entry, Journal, Refused, sequence
 from langgraph_session_bridge.storage.settling import ROUNDS, Settler
 from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.work import Prepared, Work
@@ -79,7 +79,8 @@ class JournalWriter:
             generation = hints.generation(work.thread_id)
             prepared = work.prepare(_parent(self._shared, work, generation) if trust_parent else None)
             documents = [encode(document, work.thread_id, generation) for document in prepared.documents]
-            answer = await self._journal.append(_request(work, generation, prepared, documents, token))
+            request = _request(work, generation, prepared, documents, token)
+            answer = await self._append(request)
             if isinstance(answer, Appended):
                 return Sent(appended=answer, documents=documents, generation=generation, prepared=prepared)
             if answer.reason == "need":
@@ -88,6 +89,16 @@ class JournalWriter:
                 await self._settler.settle(work.thread_id, work.ns, answer)
         message = f"Thread {work.thread_id[:80]!r} changed faster than a put could follow; try again."
         raise UnavailableError(message)
+
+    async def _append(self, request: Append) -> Appended | Refused:
+        shard = self._journal.shard_of(request.thread_id)
+        archived = self._shared.take_archived(shard, request.thread_id)
+        try:
+            return await self._journal.append(replace(request, archived=archived))
+        except BaseException:  # acknowledging twice is harmless, forgetting to is not
+            for entry in archived:
+                self._shared.note_archived(shard, entry)
+            raise
 
     async def _confirm(self, work: Work, sent: Sent) -> None:
         """Waits until the archive holds this put and everything of the thread before it."""
@@ -130,7 +141,8 @@ class JournalWriter:
             replaced=(),
             firsts=(),
         )
-        await self._journal.acknowledge(shard, [entry])
+        self._shared.note_archived(shard, entry)
+        self._shared.dirty_shards.add(shard)
 
 
 class ArchiveWriter:

@@ -1,11 +1,17 @@
 -- Appends one put (kind c) or one set of writes (kind w): documents, log entry and counters, all or nothing.
+-- On the way it acknowledges earlier entries of the thread that the caller archived itself.
 local thread, log, header = KEYS[1], KEYS[2], KEYS[3]
 local epoch, generation, token, thread_id, kind, ns, cid = unpack(ARGV, 1, 7)
 local parent, size, manifest, max_entries, max_bytes = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
-local first_document = 13
+local archived = tonumber(ARGV[13])
+local first_document = 14 + archived * 6
 
 local shard = redis.call('HMGET', header, 'ep', 'n', 'b', 'dc')
 if shard[1] ~= epoch then return {'EPOCH'} end
+for i = 14, first_document - 1, 6 do
+  acknowledge(log, header, thread, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4],
+    ARGV[i + 5])
+end
 local state = redis.call('HMGET', thread, 'g', 'e', 's', 'fl', 'tok', 'h/' .. ns)
 if not state[1] then return {'COLD', shard[4] or '0'} end
 if state[2] ~= epoch then return {'STALE'} end

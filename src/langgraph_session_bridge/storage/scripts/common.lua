@@ -45,3 +45,17 @@ local function drop(thread, ns, cid, flushed, head)
   if #rest == 0 then redis.call('HDEL', thread, list)
   else redis.call('HSET', thread, list, cmsgpack.pack(rest)) end
 end
+
+-- Forgets one log entry that MongoDB confirmed, and what its thread no longer needs in Redis. An entry that is not in the
+-- log was acknowledged before, or belongs to a memory that was lost: its numbers mean nothing here.
+local function acknowledge(log, header, thread, id, size, generation, seq, ns, cid)
+  if redis.call('XDEL', log, id) == 0 then return end
+  redis.call('HINCRBY', header, 'n', -1)
+  redis.call('HINCRBY', header, 'b', -size)
+  local state = redis.call('HMGET', thread, 'g', 'fl', 'h/' .. ns)
+  if state[1] ~= generation then return end
+  local flushed = math.max(tonumber(state[2]), seq)
+  redis.call('HSET', thread, 'fl', flushed)
+  local head = unpacked(state[3])
+  if head and before(cid, head[1]) then drop(thread, ns, cid, flushed, head[1]) end
+end
