@@ -72,7 +72,7 @@ def _after_model(state: Conversation) -> list[Send] | str:
 
 
 def _step(config: RunnableConfig) -> int:
-    return int(config["metadata"]["langgraph_step"])
+    return int(config.get("metadata", {}).get("langgraph_step", 0))
 
 
 def _shown(request: ToolCallRequest) -> str:

@@ -34,7 +34,7 @@ def ending_of(saver: SessionBridgeSaver, thread_id: str) -> Ending:
     config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
     newest_first = list(saver.list(config))
     values = newest_first[0].checkpoint["channel_values"] if newest_first else {}
-    return Ending(values=values, steps=[found.metadata["step"] for found in reversed(newest_first)])
+    return Ending(values=values, steps=[found.metadata.get("step", 0) for found in reversed(newest_first)])
 
 
 def differences(killed: Ending, reference: Ending) -> list[str]:

@@ -160,16 +160,22 @@ _STAGES = (
 
 
 def _answer(results: Results) -> str:
-    def first(call: str) -> str:
-        return next(iter(_rows(results, call)), "nothing found")
+    def found(call: str) -> str:
+        """How often a search hit, and where most."""
+        busiest = _busiest(results, call)
+        return _first(results, call) + (f", most in {busiest}" if busiest else "")
 
     return "\n".join(
         [
-            f"Mostly {first('measure.0')}.",
-            f"Heaviest file: {_largest(results)} ({first('rank.0').split('  ')[0]} lines); "
-            f"definitions beside it: {first('open.1')}.",
-            f"It leans on `{_word(results)}`: {first('follow.0')}, most in {_busiest(results, 'follow.0')}.",
-            f"Failure handling: {first('failures.0')}, densest in {_busiest(results, 'failures.0')}.",
-            f"Left for later: {first('loose.0')}.",
+            f"Mostly {_first(results, 'measure.0')}.",
+            f"Heaviest file: {_largest(results)} ({_first(results, 'rank.0').split('  ')[0]} lines); "
+            f"definitions beside it: {_first(results, 'open.1')}.",
+            f"It leans on `{_word(results)}`: {found('follow.0')}." if _word(results) else "It leans on no name.",
+            f"Failure handling: {found('failures.0')}.",
+            f"Left for later: {_first(results, 'loose.0')}.",
         ]
     )
+
+
+def _first(results: Results, call: str) -> str:
+    return next(iter(_rows(results, call)), "nothing found")

@@ -5,6 +5,8 @@ Written against the calls that PyMongo's asyncio client and Motor share.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -36,6 +38,7 @@ _IDS_PER_QUERY = 1000
 _RANGES_PER_QUERY = 100
 _STONE_TTL_S = 24 * 3600
 _LIVING = {"gone": None}
+_CLOSE_S = 1.0
 INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones")
 _UNAUTHORIZED = frozenset({13, 18})
 
@@ -339,7 +342,8 @@ class MongoArchive:
         if self._owns_client:
             closing = self._client.close()
             if inspect.isawaitable(closing):  # PyMongo's close is a coroutine, Motor's is not
-                await closing
+                with contextlib.suppress(TimeoutError):  # it says goodbye to a server that may not answer
+                    await asyncio.wait_for(closing, _CLOSE_S)
 
 
 def _only_duplicates(error: mongo_errors.BulkWriteError) -> list[int]:

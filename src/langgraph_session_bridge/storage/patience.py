@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -18,8 +19,15 @@ async def retried(call: Callable[[], Awaitable[T]], *, seconds: float) -> T:
 
 
 async def within(seconds: float, call: Callable[[], Awaitable[T]]) -> T:
-    """Tries until the servers answer or the time is over."""
-    return await _tried(call, attempts=None, seconds=seconds, first_wait=0.05, longest_wait=1.0)
+    """Tries until the servers answer or the time is over, even in the middle of a try."""
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            return await _tried(call, attempts=None, seconds=seconds, first_wait=0.05, longest_wait=1.0)
+    except TimeoutError as error:
+        if not bound.expired():
+            raise
+        message = f"MongoDB or Redis did not answer within {seconds:g} s."
+        raise UnavailableError(message) from error
 
 
 async def _tried(

@@ -1,0 +1,135 @@
+"""Several flushers at once, without leases: no losses, no duplicates, and the accounts come out even."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from contract.build import at
+
+from langgraph_session_bridge import SessionBridgeSaver
+
+from .harness import NEVER, Pair, Place, check_acknowledged, check_thread, id_of, put_step, run_steps
+from .test_redis_down import Writers
+
+OpenSaver = Callable[..., SessionBridgeSaver]
+
+
+@pytest.mark.parametrize("ack", ["cache", "majority"])
+@pytest.mark.parametrize("shards", [1, 4])
+def test_two_flushers_at_once_lose_and_double_nothing(
+    open_saver: OpenSaver, pair: Pair, place: Place, ack: str, shards: int, round_number: int
+) -> None:
+    small = {"shards": shards, "flush_batch_entries": 7, "flush_batch_bytes": 4000}
+    putting = open_saver(ack=ack, **NEVER, **small)
+    flushers = [open_saver(**NEVER, **small) for _ in range(2)]
+    writers, end = Writers(putting, count=4), threading.Event()
+
+    def flush(saver: SessionBridgeSaver) -> None:
+        while not end.is_set():
+            saver.flush()
+
+    flushing = [threading.Thread(target=flush, args=(saver,)) for saver in flushers]
+    for thread in flushing:
+        thread.start()
+    try:
+        writers.wait_for_more(300)
+    finally:
+        writers.end()
+        end.set()
+        for thread in flushing:
+            thread.join()
+    for saver in (putting, *flushers):
+        saver.flush()
+        stats = saver.stats()
+        assert stats.counters.get("lost_entries", 0) == 0
+        assert (stats.unflushed_entries, stats.unflushed_bytes) == (0, 0)
+    assert backlog_counters(pair, place) == {(0, 0)}
+    assert set(place.archived().values()) == {1}
+    check_acknowledged(putting, writers.lines)
+    with pair.redis() as client:
+        client.flushall()
+    check_acknowledged(open_saver(), writers.lines)
+
+
+def backlog_counters(pair: Pair, place: Place) -> set[tuple[int, int]]:
+    """Entries and bytes as each shard's header counts them."""
+    with pair.redis() as client:
+        rows = [client.hmget(key, "n", "b") for key in client.scan_iter(f"{place.name}:*:header")]
+    return {(int(n or 0), int(b or 0)) for n, b in rows}
+
+
+def test_flushing_what_another_flusher_holds_changes_nothing(open_saver: OpenSaver, pair: Pair, place: Place) -> None:
+    """Both loaded the same batch; one confirms it, puts go on, then the other stores and confirms it again."""
+    saver, late = open_saver(**NEVER), open_saver(**NEVER)
+    run_steps(saver, "t", 0, 4)
+
+    async def load() -> Any:
+        pipeline = await late._runtime.pipeline()
+        journal = pipeline.journal
+        shard = journal.shard_of("t")
+        entries = await journal.pending(shard, 100)
+        return pipeline, shard, entries, await journal.load(entries)
+
+    async def finish(pipeline: Any, shard: int, entries: Any, loaded: Any) -> None:
+        await pipeline.archive.store([document for found in loaded for document in found])
+        await pipeline.journal.acknowledge(shard, entries)
+
+    held = late._runtime.run(load(), "")
+    saver.flush()
+    config = at("t", "", id_of(3))
+    saver.put_writes(config, [("__resume__", 1)], "control")
+    run_steps(saver, "t", 4, 6)
+    late._runtime.run(finish(*held), "")
+    assert saver.stats().unflushed_entries == 5
+    saver.flush()
+    assert backlog_counters(pair, place) == {(0, 0)}
+    with pair.redis() as client:
+        client.flushall()
+    found = saver.get_tuple(config)
+    assert found is not None and ("control", "__resume__", 1) in found.pending_writes
+    assert [row.metadata["step"] for row in saver.list(at("t"))] == [5, 4, 3, 2, 1, 0]
+
+
+def test_a_dead_flushers_lease_ends(open_saver: OpenSaver, place: Place) -> None:
+    """Whoever dies with the lease keeps the shard from the background flushers for `lease_ttl_s` at most."""
+    from .harness import wait_until
+
+    saver = open_saver(lease_ttl_s=0.5, shards=1)
+    with place.pair.redis() as client:
+        client.set(f"{place.name}:{{s000}}:lease", "dead", px=500)
+    run_steps(saver, "t", 0, 2)
+    wait_until(lambda: saver.stats().unflushed_entries == 0, "flushed after the lease ended", 5)
+
+
+def test_a_flush_in_one_process_serves_all(open_saver: OpenSaver, place: Place) -> None:
+    savers = [open_saver(**NEVER) for _ in range(3)]
+    for number, saver in enumerate(savers):
+        for thread in range(4):
+            run_steps(saver, f"{number}-{thread}", 0, 2)
+    assert savers[0].flush() == 48
+    assert [saver.flush() for saver in savers] == [0, 0, 0]
+    assert sum(place.archived().values()) == 24
+    for number in range(3):
+        check_thread(savers[-1 - number], f"{number}-0", 2)
+
+
+def test_a_put_again_of_the_same_checkpoint_replaces_it_in_any_order_of_flushes(
+    open_saver: OpenSaver, pair: Pair
+) -> None:
+    from contract.build import checkpoint, meta
+
+    saver, other = open_saver(**NEVER), open_saver(**NEVER)
+    put_step(saver, "t", 0)
+    for content in range(6):
+        made = checkpoint({"x": f"{content}" * 300}, {"x": content}, id=id_of(1))
+        saver.put(at("t", "", id_of(0)), made, meta(step=content), {"x": content})
+        if content % 2:
+            other.flush()
+    saver.flush()
+    with pair.redis() as client:
+        client.flushall()
+    found = open_saver().get_tuple(at("t"))
+    assert found is not None and found.checkpoint["channel_values"] == {"x": "5" * 300}
