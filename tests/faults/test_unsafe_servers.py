@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,7 +61,7 @@ def test_eviction_under_memory_pressure_takes_flushed_state_only(
     saver.setup()
     with pair.redis() as client:
         used = int(client.info("memory")["used_memory"])
-    with redis_config(pair, maxmemory_policy="volatile-lru", maxmemory=str(used + 600_000)):
+    with redis_config(pair, maxmemory_policy="volatile-lru", maxmemory=str(used + 100_000)):
         for number in range(120):
             run_steps(saver, f"t{number}", 0, 4)
         hot = sum(":t:" in key for key in place.keys())
@@ -78,16 +77,35 @@ def test_eviction_under_memory_pressure_takes_flushed_state_only(
         check_thread(saver, f"t{number}", 4)
 
 
-def test_a_redis_that_is_full_of_unflushed_data_is_written_past(open_saver: OpenSaver, pair: Pair) -> None:
+def test_puts_go_past_a_redis_that_is_full(open_saver: OpenSaver, pair: Pair) -> None:
     saver = open_saver(ack="cache", **NEVER)
     run_steps(saver, "t", 0, 3)
-    with pair.redis() as client:
-        used = int(client.info("memory")["used_memory"])
-    with redis_config(pair, maxmemory=str(max(1, used - 200_000))):
+    with full(pair):
         run_steps(saver, "t", 3, 5)
         check_head(saver, "t", 4)
     wait_until(lambda: not writing_through(saver), "back on the journal")
     check_thread(saver, "t", 5)
+
+
+def test_a_redis_that_is_full_is_drained_in_the_background(open_saver: OpenSaver, pair: Pair, place: Place) -> None:
+    """Nothing else would ever make room."""
+    run_steps(open_saver(ack="cache", **NEVER), "t", 0, 3)
+    saver = open_saver(flush_poll_s=0.05)
+    with full(pair):
+        saver.setup()
+        wait_until(lambda: sum(place.archived().values()) == 3, "drained")
+        put_step(saver, "t", 3)
+        wait_until(lambda: sum(place.archived().values()) == 4, "drained")
+        check_head(saver, "t", 3, writes=False)
+    check_head(open_saver(), "t", 3, writes=False)
+
+
+@contextlib.contextmanager
+def full(pair: Pair) -> Iterator[None]:
+    with pair.redis() as client:
+        used = int(client.info("memory")["used_memory"])
+    with redis_config(pair, maxmemory=str(used // 2)):
+        yield
 
 
 def writing_through(saver: SessionBridgeSaver) -> bool:
@@ -166,5 +184,3 @@ def test_mongodb_only_is_refused_on_a_database_with_a_journal(open_saver: OpenSa
         alone.setup()
     alone.close()
 
-
-_ = time

@@ -57,20 +57,27 @@ def _live(stage: Stage, target: int | None, before: Sequence[Life]) -> Life:
     with stage.start() as worker:
         for event in worker.events():
             _retell(stage.tell, event, worker, resumed=bool(before))
-            if target is not None and _is_inside(worker.trace, target, saved, stage.waits_for_puts):
-                return _end(stage, worker)
+            if target is None or not _is_inside(worker.trace, target, saved, stage.waits_for_puts):
+                continue
+            time.sleep(stage.pace_s * stage.chance.uniform(0.2, 0.8))
+            worker.freeze()  # or else it might be a step further when the kill arrives
+            if _is_inside(worker.trace, target, saved, stage.waits_for_puts):
+                return _end(stage, worker, resumed=bool(before))
+            worker.thaw()
     return Life(trace=worker.trace, tiers=None)
 
 
 def _is_inside(trace: Trace, target: int, saved: int, waits_for_puts: bool) -> bool:
-    """Whether a step from `target` on is under way, and all before it acknowledged."""
+    """Whether a step from `target` on is under way, and the one before it acknowledged."""
     newest = max(saved, trace.newest_put if trace.newest_put is not None else saved)
-    return bool(trace.steps) and trace.last_step >= target and (newest >= trace.last_step - 1 or not waits_for_puts)
+    if trace.done or not trace.steps or trace.last_step < target:
+        return False
+    return not waits_for_puts or newest == trace.last_step - 1
 
 
-def _end(stage: Stage, worker: Worker) -> Life:
-    time.sleep(stage.pace_s * stage.chance.uniform(0.2, 0.8))
-    worker.kill()
+def _end(stage: Stage, worker: Worker, *, resumed: bool) -> Life:
+    for event in worker.kill():
+        _retell(stage.tell, event, worker, resumed=resumed)
     tiers = stage.look()
     trace = worker.trace
     text = f"kill -9 {worker.pid}, in the middle of step {trace.last_step}"

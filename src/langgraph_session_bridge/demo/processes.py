@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,6 +22,7 @@ from langgraph_session_bridge.demo.task import Task
 from langgraph_session_bridge.demo.watching import DemoError
 
 _LONGEST_RUN_S = 600.0
+_PIPE_BYTES = 65536
 
 Event = Mapping[str, Any]
 
@@ -56,6 +62,7 @@ class Worker:
     """A worker process; leaving the context ends it, however far it is."""
 
     def __init__(self, task: Task) -> None:
+        """Starts it."""
         self.trace = Trace()
         self._started = time.perf_counter()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
@@ -64,14 +71,18 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            text=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._out = self._process.stdout
+        self._rest = b""
+        self._unheard: deque[Event] = deque()
         self._limit = threading.Timer(_LONGEST_RUN_S, self._process.kill)
         self._limit.daemon = True
         self._limit.start()
-        assert self._process.stdin is not None
-        self._process.stdin.write(task.to_json() + "\n")
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it died at once, which `events` reports
+            self._process.stdin.write(task.to_json().encode() + b"\n")
+            self._process.stdin.close()
 
     @property
     def pid(self) -> int:
@@ -82,23 +93,46 @@ class Worker:
         """What it tells, as it tells it, until it ends.
 
         Raises:
-            DemoError: It failed, or ended before its run was complete without having been killed by `kill`.
+            DemoError: It failed, or ended before its run was complete.
         """
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            event = json.loads(line)
-            self._note(event)
-            yield event
-        if not self.trace.done and self._process.wait() != 0:
+        while True:
+            while self._unheard:
+                yield self._unheard.popleft()
+            if not self._receive():
+                break
+        if not self.trace.done:
+            self._process.wait()
             raise DemoError(f"A worker of the demo ended early: {self._last_words()}")
 
-    def kill(self) -> None:
-        """SIGKILL: no handler runs, nothing is flushed. Then reads what it told before."""
+    def freeze(self) -> None:
+        """Stops the process where it is; `trace` then holds all that it did."""
+        os.kill(self.pid, signal.SIGSTOP)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WUNTRACED)
+        while select.select([self._out], [], [], 0)[0] and self._receive():
+            pass
+
+    def thaw(self) -> None:
+        """Lets a frozen process go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> Iterator[Event]:
+        """SIGKILL: no handler runs, nothing is flushed. Returns what it told before and nobody has heard yet."""
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._note(json.loads(line))
+        while self._receive():
+            pass
+        return iter(self._unheard)
+
+    def _receive(self) -> bool:
+        """Takes what the process has told, waiting for some of it; false at its end."""
+        received = os.read(self._out.fileno(), _PIPE_BYTES)
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            self._note(event)
+            self._unheard.append(event)
+        return bool(received)
 
     def _note(self, event: Event) -> None:
         trace = self.trace
@@ -132,6 +166,5 @@ class Worker:
         if kind is not None:
             self._process.kill()
         self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._out.close()
         self._complaints.close()

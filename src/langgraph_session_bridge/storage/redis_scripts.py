@@ -21,6 +21,7 @@ UNAVAILABLE = (
     redis_errors.BusyLoadingError,
     redis_errors.ClusterDownError,
     redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
     OSError,
 )
 _SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "fence", "epoch", "lease")

@@ -6,5 +6,6 @@ if state[3] and state[3] ~= deployment then return {'FOREIGN', state[3]} end
 if state[1] and state[2] == run_id and force ~= '1' then return {'OK', state[1]} end
 if ordinal == '' then return {'NEW'} end
 if state[1] and tonumber(ordinal) <= tonumber(state[1]) then return {'LOW', state[1]} end
+redis.call('HDEL', header, 'ep') -- a full server refuses a script whose first write may grow
 redis.call('HSET', header, 'ep', ordinal, 'rid', run_id, 'id', deployment)
 return {'OK', ordinal}
