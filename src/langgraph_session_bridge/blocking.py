@@ -9,7 +9,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from langgraph_session_bridge.errors import EventLoopError
+from langgraph_session_bridge.errors import ClosedError, EventLoopError
 
 T = TypeVar("T")
 
@@ -27,6 +27,11 @@ class HomeLoop:
         self._pid = os.getpid()
 
     @property
+    def started(self) -> bool:
+        """Whether the loop runs in this process."""
+        return self._loop is not None and self._pid == os.getpid()
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop; the thread starts on first use, and again in a forked child."""
         with self._lock:
@@ -42,7 +47,7 @@ class HomeLoop:
 
     def stop(self) -> None:
         """Ends the thread; a later use starts it again. Not from the loop itself, whose callers still wait."""
-        if _running() is self._loop:
+        if running_loop() is self._loop:
             return
         with self._lock:
             loop, self._loop = self._loop, None
@@ -51,8 +56,13 @@ class HomeLoop:
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        waiting = asyncio.all_tasks(loop)
+        for task in waiting:
+            task.cancel()  # callers that still wait get an error instead of silence
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
     finally:
         loop.close()
 
@@ -68,7 +78,7 @@ def run_blocking(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], 
     Raises:
         EventLoopError: The caller is on that very loop, or the loop does not run.
     """
-    if _running() is loop:
+    if running_loop() is loop:
         work.close()
         message = f"A synchronous call from the event loop that has to serve it would wait for ever; {instead}."
         raise EventLoopError(message)
@@ -79,12 +89,16 @@ def run_blocking(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], 
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         return future.result()
-    except (KeyboardInterrupt, concurrent.futures.CancelledError):
+    except concurrent.futures.CancelledError as error:
+        message = "The saver was closed while this call was under way; its outcome is unknown."
+        raise ClosedError(message) from error
+    except KeyboardInterrupt:
         future.cancel()
         raise
 
 
-def _running() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

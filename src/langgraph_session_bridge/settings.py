@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from langgraph_session_bridge.errors import ConfigurationError
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     """Most unflushed entries per shard before puts wait."""
     backlog_max_bytes: int = Field(256 * MIB, ge=1)
     """Most unflushed document bytes per shard before puts wait."""
-    hot_ttl_s: float = Field(3600.0, gt=0)
+    hot_ttl_s: float = Field(3600.0, ge=1)
     """How long the latest state of an idle, flushed thread stays in Redis."""
     hot_max_bytes: int = Field(8 * MIB, ge=0)
     """Largest state that a cold read copies into Redis."""
@@ -88,6 +89,15 @@ class Settings(BaseSettings):
     """Metadata keys stored in the clear so that MongoDB can preselect on them in `list`."""
     hints_max: int = Field(4096, ge=1)
     """Checkpoints whose layout a process remembers, to send only what changed."""
+
+    @field_validator("redact_keys")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        return value
 
     @classmethod
     def create(cls, **values: Any) -> Settings:

@@ -223,7 +223,7 @@ def made_step(thread: str, step: int) -> tuple[Any, dict[str, Any]]:
     new = {
         channel: version
         for channel, version in versions.items()
-        if step == 0 or current[channel] == step and channel != "third" or channel == "third" and step % 3 == 0
+        if step == 0 or (current[channel] == step and channel != "third") or (channel == "third" and step % 3 == 0)
     }
     return checkpoint(values_of(thread, step), versions, id=id_of(step)), new
 

@@ -13,12 +13,24 @@ from contract.build import ABSENT, at
 
 from langgraph_session_bridge import SessionBridgeSaver
 
-from .harness import NEVER, ROUNDS, Pair, Place, Worker, check_head, check_thread, id_of, put_step, put_step_writes, run_steps
+from .harness import (
+    NEVER,
+    ROUNDS,
+    Pair,
+    Place,
+    Worker,
+    check_head,
+    check_thread,
+    id_of,
+    put_step,
+    put_step_writes,
+    run_steps,
+)
 from .proxy import Proxy, address_of
 
 OpenSaver = Callable[..., SessionBridgeSaver]
 StartWorker = Callable[..., Worker]
-RACES = 100 * ROUNDS
+RACES = 60 * ROUNDS
 
 
 def assert_gone(thread: str, *readers: SessionBridgeSaver) -> None:
@@ -82,9 +94,7 @@ def test_a_deleted_thread_can_begin_anew_while_its_old_puts_are_flushed(open_sav
     assert (saver.stats().unflushed_entries, saver.stats().unflushed_bytes) == (0, 0)
 
 
-def frozen_flusher(
-    start_worker: StartWorker, pair: Pair, place: Place, text: str
-) -> tuple[Worker, Proxy]:
+def frozen_flusher(start_worker: StartWorker, pair: Pair, place: Place, text: str) -> tuple[Worker, Proxy]:
     """A process that is frozen when its insert of something with this text is on the way, and the proxy that has it."""
     proxy = Proxy(address_of(pair.mongodb_uri))
     patient = {"operation_timeout_s": 20.0, "drain_timeout_s": 20.0}

@@ -13,7 +13,18 @@ from contract.build import at
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.errors import BacklogFullError, DurabilityTimeoutError, UnavailableError
 
-from .harness import HASTY, NEVER, Pair, Place, check_acknowledged, check_head, check_thread, put_step, run_steps, wait_until
+from .harness import (
+    HASTY,
+    NEVER,
+    Pair,
+    Place,
+    check_acknowledged,
+    check_head,
+    check_thread,
+    put_step,
+    run_steps,
+    wait_until,
+)
 from .test_redis_down import Writers
 
 OpenSaver = Callable[..., SessionBridgeSaver]
@@ -190,9 +201,7 @@ def test_close_with_mongodb_down_says_so_in_time_and_loses_nothing(
     check_thread(open_saver(), "t", 3)
 
 
-def test_an_older_checkpoint_is_not_said_to_be_missing_while_mongodb_is_down(
-    open_saver: OpenSaver, pair: Pair
-) -> None:
+def test_an_older_checkpoint_is_not_said_to_be_missing_while_mongodb_is_down(open_saver: OpenSaver, pair: Pair) -> None:
     saver = open_saver(**{**HASTY, **NEVER})
     run_steps(saver, "t", 0, 3)
     saver.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,7 +80,7 @@ def test_nothing_acknowledged_is_lost_when_redis_is_killed_under_eight_writers(
     writers = Writers(saver)
     writers.wait_for_more()
     pair.kill("redis")
-    wait_until(lambda: saver._runtime.shared.past_journal or writers.failures, "writing through", 30)
+    wait_until(lambda: saver._runtime.shared.writing_through or writers.failures, "writing through", 30)
     writers.wait_for_more()
     during = list(writers.lines)
     pair.revive()
@@ -136,10 +137,8 @@ def open_through(place: Place, proxies: tuple[Proxy, Proxy]) -> Iterator[Callabl
 
     yield open_one
     for saver in opened:
-        try:
+        with contextlib.suppress(UnavailableError):
             saver.close()
-        except UnavailableError:
-            pass
 
 
 def test_a_known_newer_state_is_not_replaced_by_an_older_one(
@@ -178,8 +177,7 @@ def test_a_known_checkpoint_that_only_redis_has_is_not_reported_as_missing(
     saver = open_through()
     run_steps(saver, "t", 0, 2)
     with proxies[0].down(), pytest.raises(UnavailableError):
-        found = saver.get_tuple(at("t", "", id_of(1)))
-        assert found is not None, "a checkpoint that was acknowledged to this process is said not to exist"
+        saver.get_tuple(at("t", "", id_of(1)))
 
 
 @pytest.mark.xfail(strict=True, reason="hints know checkpoints, not unflushed pending writes")
@@ -190,8 +188,7 @@ def test_known_unflushed_writes_are_not_left_out(open_through: OpenSaver, proxie
     saver.flush()
     put_step_writes(saver, "t", 0)
     with proxies[0].down(), pytest.raises(UnavailableError):
-        found = saver.get_tuple(at("t"))
-        assert found is not None and found.pending_writes, "acknowledged writes are left out"
+        saver.get_tuple(at("t"))
 
 
 def test_puts_past_the_journal_win_over_what_the_journal_still_holds(
@@ -205,7 +202,7 @@ def test_puts_past_the_journal_win_over_what_the_journal_still_holds(
         saver.put_writes(config, [("__resume__", "past the journal")], "task")
         put_step(saver, "t", 1)
         put_step_writes(saver, "t", 1)
-        assert saver._runtime.shared.past_journal
+        assert saver._runtime.shared.writing_through
     wait_until(lambda: not try_stats(saver), "back on the journal")
     for reader in (saver, open_saver(**NEVER)):
         check_head(reader, "t", 1)
@@ -248,7 +245,6 @@ def test_other_processes_see_puts_past_the_journal_within_a_poll(
         wait_until(caught_up, "the put past the journal is seen", 5)
 
 
-@pytest.mark.xfail(strict=True, reason="outage.end does not wait for puts past the journal")
 def test_a_put_past_the_journal_that_ends_after_redis_is_back_is_served(
     open_saver: OpenSaver, open_through: OpenSaver, proxies: tuple[Proxy, Proxy]
 ) -> None:
@@ -300,7 +296,7 @@ def test_a_black_hole_before_redis_is_an_outage_like_any_other(
         start = time.monotonic()
         run_steps(saver, "t", 2, 3)
         assert time.monotonic() - start < 10
-        assert saver._runtime.shared.past_journal
+        assert saver._runtime.shared.writing_through
     wait_until(lambda: not try_stats(saver), "back on the journal")
     check_thread(saver, "t", 3)
 

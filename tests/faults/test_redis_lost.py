@@ -98,9 +98,7 @@ def test_parts_that_only_the_lost_journal_had_are_sent_again(open_saver: OpenSav
     check_head(open_saver(), "t", 2, writes=False)
 
 
-def test_several_processes_agree_on_an_epoch_after_the_loss(
-    open_saver: OpenSaver, pair: Pair, place: Place
-) -> None:
+def test_several_processes_agree_on_an_epoch_after_the_loss(open_saver: OpenSaver, pair: Pair, place: Place) -> None:
     """Each process sees that the journal is new; they must not go on renewing it against each other."""
     savers = [open_saver(flush_poll_s=0.05) for _ in range(3)]
     for number, saver in enumerate(savers):
@@ -180,9 +178,7 @@ def restore_copy(pair: Pair, copy: Any) -> None:
     pair.revive()
 
 
-def test_a_late_flusher_of_the_lost_journal_does_not_touch_the_new_one(
-    open_saver: OpenSaver, pair: Pair
-) -> None:
+def test_a_late_flusher_of_the_lost_journal_does_not_touch_the_new_one(open_saver: OpenSaver, pair: Pair) -> None:
     """It confirms entries with the counters of the old epoch, which are higher than those of the new one."""
     zombie = open_saver(**NEVER)
     run_steps(zombie, "t", 0, 20)

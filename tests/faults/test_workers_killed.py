@@ -16,6 +16,7 @@ import pytest
 from contract.build import ABSENT, at
 
 from langgraph_session_bridge import SessionBridgeSaver
+from langgraph_session_bridge.errors import DataIntegrityError
 
 from .harness import (
     NEVER,
@@ -40,7 +41,13 @@ WRITERS = [f"writer-{number}" for number in range(8)]
 @pytest.mark.parametrize("ack", ["cache", "aof", "majority"])
 @pytest.mark.parametrize("flushing", [False, True], ids=["unflushed", "flushing"])
 def test_acknowledged_puts_survive_kill_of_the_worker(
-    open_saver: OpenSaver, start_worker: StartWorker, place: Place, pair: Pair, ack: str, flushing: bool, round_number: int
+    open_saver: OpenSaver,
+    start_worker: StartWorker,
+    place: Place,
+    pair: Pair,
+    ack: str,
+    flushing: bool,
+    round_number: int,
 ) -> None:
     worker = start_worker("putter.py", WRITERS, 0, -1, ack=ack, **({} if flushing else NEVER))
     worker.wait_for(random.Random(f"{ack} {flushing} {round_number}").randint(40, 300))
@@ -63,6 +70,38 @@ def test_acknowledged_puts_survive_kill_of_the_worker(
     with pair.redis() as client:
         client.flushall()
     check_acknowledged(open_saver(), worker.lines)
+
+
+def test_the_check_sees_a_loss(open_saver: OpenSaver, start_worker: StartWorker, pair: Pair, place: Place) -> None:
+    """The control of the tests above: the same kill, with the journal, or one document of the archive, taken away."""
+    worker = start_worker("putter.py", WRITERS, 0, -1, ack="cache", **NEVER)
+    worker.wait_for(200)
+    worker.kill()
+    saver = open_saver(**NEVER)
+    saver.flush()
+    check_acknowledged(saver, worker.lines)
+    with pair.redis() as client, pair.mongo() as mongo:
+        client.flushall()
+        for kind in ("p", "w", "c"):
+            taken = mongo[place.name]["checkpoints"].find_one_and_delete({"_id": {"$regex": f"/{kind}/.*00000003"}})
+            assert taken is not None
+            with pytest.raises((AssertionError, DataIntegrityError)):
+                check_acknowledged(open_saver(**NEVER), worker.lines)
+            mongo[place.name]["checkpoints"].insert_one(taken)
+    check_acknowledged(open_saver(**NEVER), worker.lines)
+
+
+def test_what_only_the_journal_had_is_lost_with_it(
+    open_saver: OpenSaver, start_worker: StartWorker, pair: Pair
+) -> None:
+    """Also a control: puts at cache level were really in the journal alone."""
+    worker = start_worker("putter.py", WRITERS, 0, -1, ack="cache", **NEVER)
+    worker.wait_for(100)
+    worker.kill()
+    with pair.redis() as client:
+        client.flushall()
+    with pytest.raises(AssertionError, match="lost"):
+        check_acknowledged(open_saver(**NEVER), worker.lines)
 
 
 def test_a_killed_workers_backlog_is_flushed_by_another_worker_in_the_background(
@@ -93,9 +132,7 @@ def test_another_process_sees_unflushed_puts_and_pending_writes(
     assert [found.metadata["step"] for found in reader.list(at("t", ABSENT))] == [4, 3, 2, 1, 0]
 
 
-def test_a_frozen_worker_that_wakes_up_goes_on_where_it_was(
-    open_saver: OpenSaver, start_worker: StartWorker
-) -> None:
+def test_a_frozen_worker_that_wakes_up_goes_on_where_it_was(open_saver: OpenSaver, start_worker: StartWorker) -> None:
     worker = start_worker("putter.py", WRITERS, 0, -1)
     worker.wait_for(100)
     worker.signal(signal.SIGSTOP)
@@ -275,4 +312,3 @@ def test_two_processes_never_mix_within_one_checkpoint(
                 assert log == [f"{owner}-{n}-{'y' * 50}" for n in range(found.metadata["step"] + 1)]
         seen[listed.metadata.get("owner", "A")] += 1
     assert seen["A"] >= 30 and seen["B"] == 30
-

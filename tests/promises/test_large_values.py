@@ -1,4 +1,4 @@
-"""Values far above MongoDB's document limit: whole in every tier, refused by name above the ceiling, removed for good."""
+"""Values far above MongoDB's document limit: whole in every tier, refused above the ceiling, removed for good."""
 
 from __future__ import annotations
 
@@ -175,9 +175,7 @@ async def test_a_deleted_run_takes_its_chunks_with_it(
     assert (count(servers, store, "c"), count(servers, store, "p"), count(servers, store, "w")) == (2, 1, 2)
 
 
-async def test_a_copy_has_chunks_of_its_own(
-    saver: Any, servers: EmbeddedServers, store: str, forget_hot: Any
-) -> None:
+async def test_a_copy_has_chunks_of_its_own(saver: Any, servers: EmbeddedServers, store: str, forget_hot: Any) -> None:
     await history(saver, "source")
     chunks = count(servers, store, "x")
     await saver.acopy_thread("source", "copy")

@@ -10,14 +10,12 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite,
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph_session_bridge.errors import DataIntegrityError
-from langgraph_session_bridge.storage.documents import part_field
 from langgraph_session_bridge.storage.hints import StoredValue
 from langgraph_session_bridge.storage.reader import Snapshot
 
 
 def layout_of(snapshot: Snapshot, versions: Mapping[str, Any]) -> dict[str, StoredValue]:
     """Where the values of a stored checkpoint are, for the next put on it."""
-    ns = snapshot.document["n"]
     values: dict[str, StoredValue] = {}
     for entry in snapshot.document["v"]:
         channel = entry["c"]
@@ -25,9 +23,8 @@ def layout_of(snapshot: Snapshot, versions: Mapping[str, Any]) -> dict[str, Stor
         if "o" not in entry:
             values[channel] = StoredValue(version=version, inline=(entry["y"], entry["d"]))
             continue
-        part = snapshot.parts.get(part_field(ns, entry["o"], channel), {})
-        chunks = part.get("x")
-        values[channel] = StoredValue(version=version, origin=entry["o"], chunks=chunks)
+        chunks = snapshot.parts.get(entry["o"], {}).get("x")
+        values[channel] = StoredValue(version=version, part=entry["o"], chunks=chunks)
     return values
 
 
@@ -58,7 +55,7 @@ def _value(snapshot: Snapshot, entry: Mapping[str, Any]) -> tuple[str, bytes]:
     if "o" not in entry:
         return entry["y"], entry["d"]
     document = snapshot.document
-    part = snapshot.parts.get(part_field(document["n"], entry["o"], entry["c"]))
+    part = snapshot.parts.get(entry["o"])
     if part is None:
         message = (
             f"Checkpoint {document['c']!r} of thread {document['t'][:80]!r} refers to a value of channel "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -16,7 +16,6 @@ from langgraph_session_bridge.storage.documents import (
     name_of,
     parts_of,
     re_encode,
-    segment,
     thread_prefix,
     with_sequence,
     writes_prefix,
@@ -27,14 +26,6 @@ STRATEGIES = ("keep_latest", "delete", "delete_all")
 _COPY_PAGE = 200
 
 Mains = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """Names of checkpoints and of other documents to delete."""
-
-    checkpoints: list[str]
-    others: list[str]
 
 
 def latest_kept(mains: Mains, serde: SerializerProtocol) -> set[str]:
@@ -66,37 +57,33 @@ def _delta_channels(main: Mapping[str, Any], serde: SerializerProtocol) -> set[s
     return set(metadata.get("counters_since_delta_snapshot") or {})
 
 
-def plan_removal(
-    mains: Mains, kept: set[str], names: Iterable[str], chunked: Mapping[str, Mapping[str, Any]]
-) -> Removal:
-    """What goes when only `kept` checkpoints stay: their parts, writes and chunks stay with them.
+def unreferenced(mains: Mains, gone: Mains, names: Iterable[str], chunked: Mapping[str, Any]) -> list[str]:
+    """Names of parts, writes and chunks that belonged to checkpoints that are gone, and to none that is left.
 
     Args:
-        mains: All checkpoints of the thread by name.
-        kept: Names of those that stay.
+        mains: Checkpoints that are left, by name.
+        gone: Checkpoints that were deleted, by name.
         names: Names of all documents of the thread.
         chunked: The documents that are continued in chunks.
     """
-    gone = set(mains) - kept
-    parts = {part for name in kept for part in parts_of(mains[name])}
-    write_spaces = tuple(writes_prefix(mains[name]["n"], mains[name]["c"]) for name in gone)
+    kept = {part for main in mains.values() for part in parts_of(main)}
+    lost = {part for main in gone.values() for part in parts_of(main)} - kept
+    spaces = {writes_prefix(main["n"], main["c"]) for main in gone.values()}
     removed = [
         name
         for name in names
-        if (name.startswith("w/") and name.startswith(write_spaces))
-        or (name.startswith("p/") and name not in parts and _is_settled(name, mains))
+        if name in lost
+        or (name.startswith("w/") and name.rsplit("/", 2)[0] + "/" in spaces)
+        or (name.startswith("p/") and name not in kept and _owner(name) in spaces)
     ]
-    left = set(chunked) - set(removed) - gone
-    chunks = {chunk for name in left for chunk in chunk_fields(chunked[name])}
-    lost = {chunk for name in set(chunked) - left for chunk in chunk_fields(chunked[name])}
-    return Removal(checkpoints=sorted(gone), others=removed + sorted(lost - chunks))
+    chunks = {chunk for name in {*removed, *gone} & set(chunked) for chunk in chunk_fields(chunked[name])}
+    return removed + sorted(chunks)
 
 
-def _is_settled(part: str, mains: Mains) -> bool:
-    """Whether a part cannot belong to a checkpoint that is just being stored (parts come first)."""
-    _, ns, origin, _ = part.split("/", 3)
-    ids = {segment(main["c"]) for main in mains.values() if segment(main["n"]) == ns}
-    return origin in ids or (bool(ids) and not origin.startswith("~") and origin < max(ids))
+def _owner(part: str) -> str:
+    """The prefix of the writes of the checkpoint that introduced a part."""
+    _, ns, checkpoint_id, _, _ = part.split("/")
+    return f"w/{ns}/{checkpoint_id}/"
 
 
 async def prune(pipeline: Pipeline, serde: SerializerProtocol, thread_ids: Sequence[str], strategy: str) -> None:
@@ -122,28 +109,34 @@ async def delete_for_runs(pipeline: Pipeline, run_ids: Sequence[str]) -> None:
     for row in await pipeline.archive.checkpoints_of_runs(run_ids):
         touched[row["t"]].add(row["_id"])
     for thread_id, ids in touched.items():
-        await _keep_only(
-            pipeline,
-            thread_id,
-            lambda mains, ids=ids: {name for name, main in mains.items() if main["_id"] not in ids},
-        )
+        await _keep_only(pipeline, thread_id, partial(_others, ids))
 
 
-async def _keep_only(pipeline: Pipeline, thread_id: str, choose: Any) -> None:
+def _others(ids: set[str], mains: Mains) -> set[str]:
+    return {name for name, main in mains.items() if main["_id"] not in ids}
+
+
+async def _keep_only(pipeline: Pipeline, thread_id: str, choose: Callable[[Mains], set[str]]) -> None:
+    """Deletes all checkpoints but the chosen, then what only they needed.
+
+    The checkpoints go first, and from the journal's view too: a put under way that shares parts with one of them finds
+    that its parent is gone, and stores all its values itself.
+    """
     await pipeline.flush_thread(thread_id)
     archive = pipeline.archive
     generation = await pipeline.reader.generation(thread_id)
     mains = await pipeline.reader.mains(thread_id, generation)
     kept = choose(mains)
-    if len(kept) == len(mains):
+    gone = {name: main for name, main in mains.items() if name not in kept}
+    if not gone:
         return
-    names = await archive.names(thread_id, generation, "")
-    chunked = await archive.chunked(thread_id, generation)
-    removal = plan_removal(mains, kept, names, chunked)
     prefix = thread_prefix(thread_id, generation)
-    await pipeline.bury(thread_id, [prefix + name for name in removal.checkpoints])
-    await archive.delete(thread_id, [prefix + name for name in removal.others])
+    chunked = await archive.chunked(thread_id, generation)
+    await pipeline.bury(thread_id, [prefix + name for name in gone])
     await pipeline.forget(thread_id)
+    left = await pipeline.reader.mains(thread_id, generation)
+    names = await archive.names(thread_id, generation, "")
+    await archive.delete(thread_id, [prefix + name for name in unreferenced(left, gone, names, chunked)])
 
 
 async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:

@@ -33,7 +33,7 @@ from langgraph_session_bridge.checkpoint.identifiers import (
 )
 from langgraph_session_bridge.checkpoint.metadata import filterable, matches, preselection, redacted
 from langgraph_session_bridge.checkpoint.work import CheckpointWork, Limits, WritesWork
-from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError
 from langgraph_session_bridge.settings import Ack, Driver, Settings
 from langgraph_session_bridge.storage.clients import check_mongo, check_redis
 from langgraph_session_bridge.storage.hints import Layout
@@ -237,6 +237,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             filterable=filterable(stored, self._filter_keys),
             new_versions=new_versions,
             limits=self._limits,
+            parent_known=self._runtime.shared.hints.layout(thread_id, ns, parent) is not None,
         )
         await pipeline.put(work, self._level(config))
         return codec.config_of(thread_id, ns, checkpoint["id"])
@@ -318,7 +319,12 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         thread_id, ns, checkpoint_id = address(config)
         pipeline = await self._runtime.pipeline()
         snapshot = await pipeline.read(thread_id, ns, checkpoint_id)
-        return None if snapshot is None else self._decoded(snapshot)
+        try:
+            return None if snapshot is None else self._decoded(snapshot)
+        except DataIntegrityError:
+            if snapshot is None or await pipeline.reader.generation(thread_id) == snapshot.generation:
+                raise
+            return await self.aget_tuple(config)  # the thread was deleted while it was read
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Synchronous `aget_tuple`."""
@@ -356,6 +362,8 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         bound = optional_checkpoint_id(before.get("configurable") or {}) if before else ""
         if left == 0:
             return
+        if config and optional_checkpoint_id(configurable_of(config)):
+            left = 1 if configurable_of(config).get("checkpoint_ns") is not None else left
         source = self._matching(await self._runtime.pipeline(), config, wanted, bound or None)
         async for snapshot in source:
             yield self._decoded(snapshot)
@@ -375,10 +383,12 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
                 return False
             return not wanted or matches(self.serde.loads_typed(tuple(main["z"])), wanted)
 
-        if config is None:
+        if not config:
             return pipeline.everything(before=before, query=query, keep=keep)
         thread_id, ns, only = address(config)
         everywhere = configurable_of(config).get("checkpoint_ns") is None
+        if only and not everywhere:
+            before = min(before, f"{only}\0") if before is not None else f"{only}\0"
         return pipeline.history(thread_id, None if everywhere else ns, before=before, query=query, keep=keep)
 
     def list(

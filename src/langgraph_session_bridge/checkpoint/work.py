@@ -47,7 +47,11 @@ def serialise(serde: SerializerProtocol, value: Any, what: str, ceiling: int) ->
 
 @dataclass(slots=True, kw_only=True)
 class CheckpointWork:
-    """A checkpoint to store. Changed values are serialised at construction, since callers go on mutating them."""
+    """A checkpoint to store.
+
+    Changed values are serialised at construction, since callers go on mutating them; so are the others, unless this
+    process knows where the parent's are.
+    """
 
     serde: SerializerProtocol
     thread_id: str
@@ -58,6 +62,7 @@ class CheckpointWork:
     filterable: Mapping[str, Any]
     new_versions: ChannelVersions
     limits: Limits
+    parent_known: bool
     kind: Kind = "c"
     control: bool = False
     checkpoint_id: str = ""
@@ -72,7 +77,7 @@ class CheckpointWork:
         self._body = serialise(self.serde, body, "The checkpoint's version maps", ceiling)
         self._meta = serialise(self.serde, self.metadata, "The checkpoint's metadata", ceiling)
         for channel in self.checkpoint["channel_values"]:
-            if channel in self.new_versions:
+            if channel in self.new_versions or not self.parent_known:
                 self._serialised(channel)
 
     def _serialised(self, channel: str) -> Typed:
@@ -93,7 +98,7 @@ class CheckpointWork:
                 values[channel] = self._place(channel, parts)
             else:
                 values[channel] = known
-                shared += fields_of(self.ns, channel, known)
+                shared += fields_of(known)
         header = {"c": self.checkpoint_id, "n": self.ns, "p": self.parent or None, "m": dict(self.filterable)}
         payload = {
             "v": [_entry(channel, value) for channel, value in values.items()],
@@ -117,17 +122,17 @@ class CheckpointWork:
         version = self.checkpoint["channel_versions"].get(channel, "")
         if len(data) <= self.limits.inline:
             return StoredValue(version=version, inline=(kind, data))
-        name = part_field(self.ns, self.checkpoint_id, channel)
+        name = part_field(self.ns, self.checkpoint_id, channel, version)
         pieces = split(Document(field=name, header={}, payload={"y": kind, "d": data}), len(data))
         parts += pieces
-        return StoredValue(version=version, origin=self.checkpoint_id, chunks=pieces[-1].payload.get("x"))
+        return StoredValue(version=version, part=name, chunks=pieces[-1].payload.get("x"))
 
 
-def fields_of(ns: str, channel: str, value: StoredValue) -> list[str]:
+def fields_of(value: StoredValue) -> list[str]:
     """Names of the documents that hold a value."""
     if value.inline is not None:
         return []
-    names = [part_field(ns, value.origin, channel)]
+    names = [value.part]
     if value.chunks:
         names += chunk_fields({"x": value.chunks})
     return names
@@ -136,7 +141,7 @@ def fields_of(ns: str, channel: str, value: StoredValue) -> list[str]:
 def _entry(channel: str, value: StoredValue) -> dict[str, Any]:
     if value.inline is not None:
         return {"c": channel, "y": value.inline[0], "d": value.inline[1]}
-    return {"c": channel, "o": value.origin}
+    return {"c": channel, "o": value.part}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -48,9 +48,13 @@ def checkpoint_field(ns: str, checkpoint_id: str = "") -> str:
     return f"c/{segment(ns)}/{checkpoint_id}"
 
 
-def part_field(ns: str, checkpoint_id: str, channel: str) -> str:
-    """Name of a channel value, by the checkpoint that introduced it (branches can never share one)."""
-    return f"p/{segment(ns)}/{segment(checkpoint_id)}/{segment(channel)}"
+def part_field(ns: str, checkpoint_id: str, channel: str, version: object) -> str:
+    """Name of a channel value, by the checkpoint that introduced it (branches can never share one) and the version.
+
+    The version is there for checkpoints that are put again with other content: what their children share stays.
+    """
+    digest = hashlib.blake2b(repr(version).encode(), digest_size=4).hexdigest()
+    return f"p/{segment(ns)}/{segment(checkpoint_id)}/{segment(channel)}/{digest}"
 
 
 def writes_prefix(ns: str, checkpoint_id: str) -> str:
@@ -89,12 +93,13 @@ class Encoded:
 def split(document: Document, size: int) -> list[Document]:
     """The document itself, or its chunks and a stub that names them, if its payload of about `size` bytes is large.
 
-    Chunks are named by the digest of the payload, so storing them twice is harmless.
+    Chunks are named by the digest of the document's name and payload: storing them twice is harmless, and no two
+    documents share one.
     """
     if size <= CHUNK_BYTES:
         return [document]
     body = bson.encode(document.payload)
-    digest = hashlib.blake2b(body, digest_size=18).hexdigest()
+    digest = hashlib.blake2b(document.field.encode() + b"\0" + body, digest_size=18).hexdigest()
     starts = range(0, len(body), CHUNK_BYTES)
     chunks = [
         Document(
@@ -148,7 +153,7 @@ def whole(documents: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str,
 
 def parts_of(document: Mapping[str, Any]) -> list[str]:
     """Names of the parts that a whole checkpoint document refers to."""
-    return [part_field(document["n"], entry["o"], entry["c"]) for entry in document["v"] if "o" in entry]
+    return [entry["o"] for entry in document["v"] if "o" in entry]
 
 
 def generation_of(document: Mapping[str, Any]) -> int:

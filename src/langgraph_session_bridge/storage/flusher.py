@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.settings import Settings
@@ -31,6 +31,8 @@ class Flusher:
         self._settings = settings
         self._shared = shared
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._pauses: dict[int, float] = {}
+        self._resting: dict[int, float] = {}
 
     async def flush(self, shard: int, upto: str | None = None) -> int:
         """Flushes a shard's entries up to and including `upto`, or all that are there now.
@@ -106,41 +108,60 @@ class Flusher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Flushes until told to stop: this process's entries within the flush interval, others' at each poll."""
-        settings, shared = self._settings, self._shared
+        settings = self._settings
         loop = asyncio.get_running_loop()
-        next_poll, pause = loop.time(), settings.flush_interval_s
+        next_poll = loop.time()
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
-            try:
-                if loop.time() >= next_poll:
-                    await self._poll()
-                    next_poll = loop.time() + settings.flush_poll_s
-                await self._flush_dirty()
-                pause = settings.flush_interval_s
-            except SessionBridgeError as error:
-                shared.counters["flush_failures"] += 1
-                pause = min(_LONGEST_PAUSE_S, pause * 2)
-                logger.warning("Flushing failed, next try in %.2f s: %s", pause, error)
-            except Exception:  # the loop must outlive whatever one batch does
-                shared.counters["flush_failures"] += 1
-                pause = _LONGEST_PAUSE_S
-                logger.exception("Flushing failed unexpectedly, next try in %.2f s.", pause)
+                await asyncio.wait_for(stop.wait(), settings.flush_interval_s)
+            if loop.time() >= next_poll:
+                next_poll = loop.time() + settings.flush_poll_s
+                await self._surviving("Looking for unflushed entries", self._poll())
+            for shard in list(self._shared.dirty_shards):
+                if loop.time() >= self._resting.get(shard, 0.0):
+                    await self._flush_or_rest(shard)
 
-    async def _flush_dirty(self) -> None:
-        for shard in list(self._shared.dirty_shards):
-            if await self._journal.lease(shard, self._shared.owner, self._settings.lease_ttl_s):
-                self._shared.dirty_shards.discard(shard)
-                try:
-                    await self.flush(shard)
-                except BaseException:
-                    self._shared.dirty_shards.add(shard)
-                    raise
+    async def _flush_or_rest(self, shard: int) -> None:
+        """Flushes a shard; one that fails rests for longer and longer, and holds up no other."""
+        if await self._surviving(f"Flushing shard {shard}", self._flush_leased(shard)):
+            self._resting.pop(shard, None)
+            self._pauses.pop(shard, None)
+            return
+        pause = min(_LONGEST_PAUSE_S, 2 * self._pauses.get(shard, self._settings.flush_interval_s))
+        self._pauses[shard] = pause
+        self._resting[shard] = asyncio.get_running_loop().time() + pause
+
+    async def _surviving(self, what: str, work: Coroutine[None, None, None]) -> bool:
+        """Runs work that may fail; the loop must outlive whatever one batch does."""
+        try:
+            await work
+        except SessionBridgeError as error:
+            logger.warning("%s failed and will be tried again: %s", what, error)
+        except Exception:
+            logger.exception("%s failed unexpectedly and will be tried again.", what)
+        else:
+            return True
+        self._shared.counters["flush_failures"] += 1
+        return False
+
+    async def _flush_leased(self, shard: int) -> None:
+        if not await self._journal.lease(shard, self._shared.owner, self._settings.lease_ttl_s):
+            return
+        self._shared.dirty_shards.discard(shard)
+        try:
+            await self.flush(shard)
+        except BaseException:
+            self._shared.dirty_shards.add(shard)
+            raise
 
     async def _poll(self) -> None:
         """Notices what other processes left: entries in any shard, and writes that went past the journal."""
-        if await self._archive.epoch() > self._journal.epoch > 0:
-            await self._journal.verify(force_epoch=True)
+        newest = await self._archive.epoch()
+        if newest > self._journal.epoch:
+            self._journal.doubt()
+            await self._journal.verify()  # another process may have stamped the journal already
+            if newest > self._journal.epoch:
+                await self._journal.verify(force_epoch=True)
         self._shared.dirty_shards.update(row.shard for row in await self._journal.backlog() if row.entries)
 
     async def release_leases(self) -> None:

@@ -18,7 +18,7 @@ class StoredValue:
 
     version: str | int | float
     inline: tuple[str, bytes] | None = None
-    origin: str = ""
+    part: str = ""
     chunks: Sequence[Any] | None = None
 
 

@@ -34,6 +34,7 @@ SCHEMA_VERSION = 1
 _DUPLICATE_KEY = 11000
 _ONE_COMMAND = 32
 """Up to this many documents go in one ordered insert, so that a single put is one round trip."""
+_PAGE_BYTES = 16 * 1024 * 1024
 _IDS_PER_QUERY = 1000
 _RANGES_PER_QUERY = 100
 _STONE_TTL_S = 24 * 3600
@@ -178,8 +179,12 @@ class MongoArchive:
 
     # Writing
 
-    async def store(self, documents: Sequence[Encoded]) -> None:
+    async def store(self, documents: Sequence[Encoded], *, final: bool = False) -> None:
         """Stores documents on a majority, checkpoints after everything they need; replays change nothing.
+
+        Args:
+            documents: What to store.
+            final: They replace what is there whatever its sequence (puts without a journal have no replays).
 
         Raises:
             UnavailableError: The outcome is unknown; storing the same documents again is harmless.
@@ -189,11 +194,12 @@ class MongoArchive:
         if not documents:
             return
         with explained():
-            if len(documents) <= _ONE_COMMAND and await self._insert_in_order([*parts, *checkpoints]):
+            small = len(documents) <= _ONE_COMMAND and sum(len(document.raw) for document in documents) <= _PAGE_BYTES
+            if small and await self._insert_in_order([*parts, *checkpoints]):
                 return
             for phase in (parts, checkpoints):
-                if phase:
-                    await self._insert_or_replace(phase)
+                for page in _pages(phase):
+                    await self._insert_or_replace(page, final)
 
     async def _insert_in_order(self, documents: Sequence[Encoded]) -> bool:
         try:
@@ -203,19 +209,14 @@ class MongoArchive:
             return False
         return True
 
-    async def _insert_or_replace(self, documents: Sequence[Encoded]) -> None:
+    async def _insert_or_replace(self, documents: Sequence[Encoded], final: bool) -> None:
         try:
             await self._checkpoints.insert_many([RawBSONDocument(d.raw) for d in documents], ordered=False)
         except mongo_errors.BulkWriteError as error:
-            for position in _only_duplicates(error):
-                if not documents[position].first_wins:
-                    await self._replace_older(documents[position].raw)
-
-    async def _replace_older(self, raw: bytes) -> None:
-        """Replaces a stored document unless it is as new: then this one is a replay, or was overtaken."""
-        document = decode(raw)
-        older = {"_id": document["_id"], "t": document["t"], "q": {"$lt": document["q"]}}
-        await self._checkpoints.replace_one(older, document)
+            present = [documents[position] for position in _only_duplicates(error)]
+            replacements = [_replacement(found.raw, final) for found in present if not found.first_wins]
+            if replacements:
+                await self._checkpoints.bulk_write(replacements)
 
     async def delete_generations(self, thread_id: str, below: int) -> int:
         """Deletes every document of a thread's generations older than `below`."""
@@ -344,6 +345,27 @@ class MongoArchive:
             if inspect.isawaitable(closing):  # PyMongo's close is a coroutine, Motor's is not
                 with contextlib.suppress(TimeoutError):  # it says goodbye to a server that may not answer
                     await asyncio.wait_for(closing, _CLOSE_S)
+
+
+def _replacement(raw: bytes, final: bool) -> ReplaceOne[dict[str, Any]]:
+    """Replaces a stored document unless it is as new: then this one is a replay, or was overtaken."""
+    document = decode(raw)
+    older: dict[str, Any] = {} if final else {"q": {"$lt": document["q"]}}
+    return ReplaceOne({"_id": document["_id"], "t": document["t"], **older}, document)
+
+
+def _pages(documents: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+    """Batches that a slow network carries within one timeout."""
+    page: list[Encoded] = []
+    size = 0
+    for document in documents:
+        if page and size + len(document.raw) > _PAGE_BYTES:
+            yield page
+            page, size = [], 0
+        page.append(document)
+        size += len(document.raw)
+    if page:
+        yield page
 
 
 def _only_duplicates(error: mongo_errors.BulkWriteError) -> list[int]:

@@ -17,10 +17,10 @@ async def begin(archive: Archive, shared: Shared, error: JournalUnavailableError
     Every process that still reaches Redis notices within its `flush_poll_s`, starts that epoch, and so reads each
     thread from MongoDB once.
     """
-    if not shared.past_journal:
+    if not shared.writing_through:
         logger.warning("Redis is unreachable, writing through to MongoDB: %s", error)
         shared.epoch = await archive.next_epoch()
-        shared.past_journal = True
+        shared.writing_through = True
     shared.counters["written_through"] += 1
 
 
@@ -30,10 +30,10 @@ async def end(journal: Journal, shared: Shared) -> None:
     Raises:
         JournalUnavailableError: It does not, or was tried a moment ago.
     """
-    if not shared.past_journal:
+    if not shared.writing_through:
         return
     if not shared.may_probe():
         raise JournalUnavailableError("Redis was unreachable a moment ago.")
     await journal.verify(force_epoch=True)
-    shared.past_journal = False
+    shared.writing_through = False
     logger.warning("Redis is back; epoch %d.", journal.epoch)

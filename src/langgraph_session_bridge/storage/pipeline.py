@@ -148,12 +148,8 @@ class Pipeline:
     async def forget(self, thread_id: str) -> None:
         """Makes this process and the journal forget a thread whose archive was changed."""
         self._shared.hints.forget(thread_id)
-        if self.journal is None:
-            return
-        for _ in range(ROUNDS):
-            if await self.journal.evict(thread_id):
-                return
-            await self.flush_thread(thread_id)
+        if self.journal is not None:
+            await self._settler.forget_hot(thread_id)
 
     async def delete_thread(self, thread_id: str) -> None:
         """Ends the thread's generation in both tiers, then removes its documents.
@@ -183,6 +179,6 @@ class Pipeline:
             journal=self.journal.facts if self.journal is not None else None,
             unflushed_entries=sum(row.entries for row in backlog),
             unflushed_bytes=sum(row.size for row in backlog),
-            writing_through=self._shared.past_journal,
+            writing_through=self._shared.writing_through,
             counters=dict(self._shared.counters),
         )

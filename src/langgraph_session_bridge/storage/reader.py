@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,7 @@ class Reader:
             ns: The namespace.
             drops: The journal's proof of when it was asked; with it, the head is copied there.
         """
+        asked = time.monotonic()
         guess = self._shared.hints.generation(thread_id)
         generation, head = await asyncio.gather(self.generation(thread_id), self._archive.head(thread_id, guess, ns))
         if generation != guess:
@@ -104,7 +106,9 @@ class Reader:
         if head:
             documents[name_of(head)] = head
             snapshot = await self._assemble(thread_id, generation, name_of(head), documents)
-        if drops is not None and self._journal is not None:
+        # An answer that took longer than hot state lives may have been overtaken by puts that came and expired.
+        fresh = time.monotonic() - asked < self._settings.hot_ttl_s / 2
+        if drops is not None and self._journal is not None and fresh:
             await self._journal.fill(self._fill(thread_id, generation, ns, head_id, documents, drops))
         return snapshot
 
@@ -171,11 +175,15 @@ class Reader:
         rows = self._archive.every_checkpoint(before=before, query=query)
         async for page in _pages(rows):
             living = await self._archive.generations(list({row["t"] for row in page}))
+            threads: dict[str, list[Mapping[str, Any]]] = {}
             for row in page:
-                generation = generation_of(row)
-                if generation == living[row["t"]]:
-                    for snapshot in await self._page(row["t"], generation, [row], keep):
-                        yield snapshot
+                if generation_of(row) == living[row["t"]]:
+                    threads.setdefault(row["t"], []).append(row)
+            found = [await self._page(thread_id, living[thread_id], rows, keep) for thread_id, rows in threads.items()]
+            by_id = {snapshot.document["_id"]: snapshot for snapshots in found for snapshot in snapshots}
+            for row in page:
+                if row["_id"] in by_id:
+                    yield by_id[row["_id"]]
 
     async def _page(
         self, thread_id: str, generation: int, page: Sequence[Mapping[str, Any]], keep: Keep
@@ -271,7 +279,7 @@ class Reader:
         """Writes of a checkpoint and of any with a higher id (they may arrive before their checkpoint)."""
         space = f"w/{segment(ns)}/"
         ordered = checkpoint_id and segment(checkpoint_id) == checkpoint_id
-        start = writes_prefix(ns, checkpoint_id) if ordered else space
+        start = writes_prefix(ns, checkpoint_id)[:-1] if ordered else space  # "1" comes before "1-2", "1/" does not
         rows = await self._archive.rows(thread_id, generation, [(start, space + AFTER)])
         return {name_of(row): row for row in rows if row["k"] >= checkpoint_id}
 

@@ -55,6 +55,10 @@ class RedisJournal:
         """Newest epoch that this process proved (0 before the first proof)."""
         return self._scripts.epoch
 
+    def doubt(self) -> None:
+        """Makes the next call prove the server again."""
+        self._scripts.doubt()
+
     async def verify(self, *, force_epoch: bool = False) -> None:
         """Proves what the server is and does; see `ScriptRunner.verify`."""
         await self._scripts.verify(force_epoch=force_epoch)
@@ -103,7 +107,13 @@ class RedisJournal:
         keys = (self._thread(request.thread_id), self._log(shard), self._header(shard))
         reply = await self._scripts.run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
         if reply[0] == b"OK":
-            return Appended(counter=reply[1], entry_id=reply[2].decode(), clean=bool(reply[3]), epoch=int(reply[4]))
+            return Appended(
+                counter=reply[1],
+                entry_id=reply[2].decode(),
+                clean=bool(reply[3]),
+                epoch=int(reply[4]),
+                size=int(reply[5]),
+            )
         return _refusal(reply)
 
     async def read(self, thread_id: str, ns: str, checkpoint_id: str) -> HotRead | Refused:

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis import exceptions as redis_errors
 
-from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailableError
+from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.protocols import JournalFacts
 from langgraph_session_bridge.storage.redis_server import inspect_server
@@ -24,6 +24,8 @@ UNAVAILABLE = (
     redis_errors.OutOfMemoryError,
     OSError,
 )
+_REFUSING = ("MISCONF", "NOREPLICAS", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM ")
+"""Answers of a server that takes no writes just now."""
 _SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "fence", "epoch", "lease")
 _RETRIES = 2
 
@@ -70,9 +72,15 @@ class ScriptRunner:
                 message = f"Redis refused the credentials: {error}. Check the user and password in the URL."
                 raise ConfigurationError(message) from error
             except UNAVAILABLE as error:
-                self._epochs.clear()
-                message = f"Redis did not answer ({type(error).__name__}: {error})."
+                self.doubt()
+                message = f"Redis did not answer, or took no writes ({type(error).__name__}: {error})."
                 raise JournalUnavailableError(message) from error
+            except redis_errors.NoScriptError:
+                raise
+            except redis_errors.RedisError as error:
+                if str(error).startswith(_REFUSING):
+                    raise JournalUnavailableError(f"Redis takes no writes: {error}.") from error
+                raise SessionBridgeError(f"Redis refused a command: {type(error).__name__}: {error}.") from error
 
     async def run(self, name: str, shard: int, keys: Sequence[str], args: Callable[[str], Sequence[Any]]) -> Any:
         """Runs a script, checking the server first where that is due; `args` gets the shard's epoch."""
@@ -81,10 +89,10 @@ class ScriptRunner:
             try:
                 reply = await self.command("EVALSHA", self._shas[name], len(keys), *keys, *args(epoch))
             except redis_errors.NoScriptError:
-                self._epochs.clear()
+                self.doubt()
                 continue
             if isinstance(reply, list) and reply[0] == b"EPOCH":
-                self._epochs.clear()
+                self.doubt()
                 continue
             return reply
         message = "Redis changed its identity several times during one call (restart or failover in progress?)."
@@ -101,6 +109,10 @@ class ScriptRunner:
         """Newest epoch that this process proved (0 before the first proof)."""
         return max(map(int, list(self._epochs.values())), default=0)
 
+    def doubt(self) -> None:
+        """Makes the next call prove the server again."""
+        self._epochs = {}
+
     async def verify(self, *, force_epoch: bool = False) -> None:
         """Proves the server's durability settings, stamps each shard with the epoch, and loads the scripts.
 
@@ -116,7 +128,7 @@ class ScriptRunner:
             for shard in range(len(self._headers)):
                 ordinal, epochs[shard] = await self._stamp(shard, run_id, ordinal, force=force_epoch)
             for source in self._sources.values():
-                await self.guarded(self.client.script_load, source)
+                await self.guarded(self.client.eval, source, 0)
             self._epochs = epochs
 
     async def _stamp(self, shard: int, run_id: str, ordinal: str, *, force: bool) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -11,7 +12,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
-from langgraph_session_bridge.blocking import HomeLoop, run_blocking
+from langgraph_session_bridge.blocking import HomeLoop, run_blocking, running_loop
 from langgraph_session_bridge.errors import ClosedError, EventLoopError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.clients import check_addresses, open_mongo, open_redis
@@ -54,6 +55,7 @@ class Runtime:
         self._background: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._closing = self._closed = False
+        self._closing_future: concurrent.futures.Future[SessionBridgeError | None] | None = None
         self._pid = os.getpid()
 
     @property
@@ -164,7 +166,9 @@ class Runtime:
         while not self._stop.is_set():
             try:
                 pipeline = await self.pipeline()
-            except SessionBridgeError as error:
+            except ClosedError:
+                return
+            except Exception as error:  # whatever opening runs into: the flusher must not be missing afterwards
                 logger.warning("The flusher cannot reach its servers yet: %s", error)
                 await asyncio.sleep(self.settings.flush_poll_s)
             else:
@@ -177,6 +181,13 @@ class Runtime:
         if not self._owns_clients and self._bound is not None:
             return self._bound
         return self._home.loop
+
+    @property
+    def can_drain_at_exit(self) -> bool:
+        """Whether the home loop still runs in this process; none is started that late."""
+        if self._pid != os.getpid():
+            return False
+        return self.home.is_running() if self._bound is not None else self._home.started
 
     # Calls
 
@@ -204,35 +215,50 @@ class Runtime:
             while (item := self.run(step(), instead)) is not end:
                 yield item
         finally:
-            self.run(finish(), instead)
+            if not self._closed:
+                self.run(finish(), instead)
 
     # Closing
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, blocked: asyncio.AbstractEventLoop | None = None) -> None:
         """Drains the journal within `drain_timeout_s`, stops the flusher and closes the library's own clients.
 
         What could not be drained stays in the journal; another process, or the next start, flushes it.
+
+        Args:
+            blocked: A loop that waits for this call in its own thread, and so cannot be waited for.
         """
-        if self._closing:
-            return
-        self._closing = True
-        failure: SessionBridgeError | None = None
-        if self._pipelines:
-            failure = await self._drain()
+        if self._closing_future is None:
+            self._closing_future = concurrent.futures.Future()
+            self._closing = True
+            try:
+                failure = await self._close_all(blocked)
+            except BaseException as error:  # cancelled: what was not closed yet can be closed by another call
+                future, self._closing_future = self._closing_future, None
+                future.set_exception(error)
+                raise
+            self._closing_future.set_result(failure)
+        else:
+            failure = await asyncio.wrap_future(self._closing_future)
+        if failure is not None:
+            raise failure
+
+    async def _close_all(self, blocked: asyncio.AbstractEventLoop | None) -> SessionBridgeError | None:
+        failure = await self._drain() if self._pipelines else None
         self._closed = True
         _LIVING.discard(self)
         for loop, pipeline in list(self._pipelines.items()):
-            await _on_loop(loop, _close(pipeline))
-        self._pipelines.clear()
+            await _on_loop(loop, _close(pipeline), wait=loop is not blocked)
+            self._pipelines.pop(loop, None)
         self._home.stop()
-        if failure is not None:
-            raise failure
+        return failure
 
     async def _drain(self) -> SessionBridgeError | None:
         """Stops the flusher and flushes what this process put."""
         try:
             pipeline = await self.pipeline()
-            await _on_loop(self.home, self._stop_background())
+            if self._background is not None:
+                await _on_loop(self.home, self._stop_background())
             if pipeline.flusher is not None:
                 for shard in list(self.shared.dirty_shards):
                     await pipeline.flush_shard(shard)
@@ -253,9 +279,11 @@ class Runtime:
 
     def close(self) -> None:
         """Synchronous `aclose`."""
-        if not self._closing:
-            self.run(self.aclose(), "await aclose()")
-            self._home.stop()
+        if self._closed or not (self._pipelines or self._home.started):
+            self._closing = self._closed = True
+            return
+        self.run(self.aclose(blocked=running_loop()), "use `await saver.aclose()`")
+        self._home.stop()
 
 
 async def _close(pipeline: Pipeline) -> None:
@@ -264,12 +292,14 @@ async def _close(pipeline: Pipeline) -> None:
     await pipeline.archive.aclose()
 
 
-async def _on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+async def _on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], *, wait: bool = True) -> None:
     """Runs work on the loop it belongs to; a loop that is gone took its connections with it."""
     if loop is asyncio.get_running_loop():
         await work
     elif loop.is_running():
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        if wait:
+            await asyncio.wrap_future(future)
     else:
         work.close()
 
@@ -281,10 +311,9 @@ _LIVING: weakref.WeakSet[Runtime] = weakref.WeakSet()
 def _drain_at_exit() -> None:
     """Best effort: what is not drained here stays in the journal for the next process."""
     for runtime in list(_LIVING):
-        home = runtime.home
-        if runtime.shared.dirty_shards and runtime._pid == os.getpid() and home.is_running():
-            future = asyncio.run_coroutine_threadsafe(runtime.aclose(), home)
-            with contextlib.suppress(SessionBridgeError, TimeoutError):
+        if runtime.shared.dirty_shards and runtime.can_drain_at_exit:
+            future = asyncio.run_coroutine_threadsafe(runtime.aclose(), runtime.home)
+            with contextlib.suppress(SessionBridgeError, TimeoutError, concurrent.futures.CancelledError):
                 future.result(_EXIT_DRAIN_S)
 
 

@@ -46,6 +46,13 @@ class Settler:
                 pass  # only the caller can send more
         return None
 
+    async def forget_hot(self, thread_id: str) -> None:
+        """Makes the journal forget what it shows of a thread, so that readers ask the archive."""
+        for _ in range(ROUNDS):
+            if await self._journal.evict(thread_id):
+                return
+            await self._flusher.flush(self._journal.shard_of(thread_id))
+
     async def _make_room(self, shard: int, refused: Refused) -> None:
         seconds = self._settings.put_timeout_s
         try:

@@ -25,7 +25,7 @@ class Shared:
     owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex}")
     dirty_shards: set[int] = field(default_factory=set)
     counters: Counter[str] = field(default_factory=Counter)
-    past_journal: bool = False
+    writing_through: bool = False
     """True after a write went past an unreachable journal, until the journal is back under a new epoch."""
     epoch: int = 0
     """Epoch that ranks writes past the journal."""

@@ -14,7 +14,7 @@ from langgraph_session_bridge.errors import (
 )
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage import outage
-from langgraph_session_bridge.storage.documents import Encoded, encode, segment, with_sequence
+from langgraph_session_bridge.storage.documents import Encoded, checkpoint_field, encode, segment, with_sequence
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.patience import retried, within
@@ -63,14 +63,21 @@ class JournalWriter:
             await outage.end(self._journal, self._shared)
             sent = await retried(lambda: self._journaled(work, token), seconds=self._settings.connect_timeout_s)
         except JournalUnavailableError as error:
-            await outage.begin(self._archive, self._shared, error)
-            await self._past.put(work, level)
+            await self._put_past_journal(work, level, error)
             return
         _remember(self._shared, work, sent.generation, sent.prepared)
         if level == "majority" or (work.control and not self._journal.facts.appendfsync_always):
             await self._confirm(work, sent)
         else:
             self._shared.dirty_shards.add(self._journal.shard_of(work.thread_id))
+
+    async def _put_past_journal(self, work: Work, level: Level, error: JournalUnavailableError) -> None:
+        """Writes through; if the journal came back meanwhile, what it shows of the thread is dropped."""
+        await outage.begin(self._archive, self._shared, error)
+        epoch = self._shared.epoch
+        await self._past.put(work, level)
+        if not self._shared.writing_through or self._shared.epoch != epoch:
+            await self._settler.forget_hot(work.thread_id)
 
     async def _journaled(self, work: Work, token: str) -> Sent:
         """Appends to the journal, giving it what it asks for."""
@@ -137,7 +144,7 @@ class JournalWriter:
             kind=work.kind,
             ns=segment(work.ns),
             checkpoint_id=work.checkpoint_id,
-            size=sum(len(document.raw) for document in sent.documents),
+            size=sent.appended.size,
             replaced=(),
             firsts=(),
         )
@@ -168,14 +175,29 @@ class ArchiveWriter:
         while True:
             generation = hints.generation(work.thread_id)
             # What the parent shares may be in an unreachable journal only; then everything is stored again.
-            prepared = work.prepare(_parent(self._shared, work, generation) if self._trusts_hints else None)
+            parent = _parent(self._shared, work, generation) if self._trusts_hints else None
+            prepared = work.prepare(parent)
             rank = sequence(self._shared.epoch, self._shared.tick())
             documents = [encode(document, work.thread_id, generation, rank) for document in prepared.documents]
-            living, _ = await asyncio.gather(self._archive.generation(work.thread_id), self._archive.store(documents))
-            if living == generation:
+            living, proven, _ = await asyncio.gather(
+                self._archive.generation(work.thread_id),
+                self._holds(work, generation, prepared),
+                self._archive.store(documents, final=True),
+            )
+            if living != generation:
+                hints.remember_generation(work.thread_id, living)
+            elif not proven:  # the parent was pruned meanwhile
+                hints.forget(work.thread_id)
+            else:
                 _remember(self._shared, work, generation, prepared)
                 return
-            hints.remember_generation(work.thread_id, living)
+
+    async def _holds(self, work: Work, generation: int, prepared: Prepared) -> bool:
+        """Whether the parent, whose parts are shared, is still there."""
+        if not prepared.shared:
+            return True
+        name = checkpoint_field(work.ns, work.parent)
+        return name in await self._archive.fetch(work.thread_id, generation, [name])
 
 
 def _parent(shared: Shared, work: Work, generation: int) -> Layout | None:

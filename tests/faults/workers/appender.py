@@ -1,4 +1,4 @@
-"""Appends to one thread as fast as it can, whoever else does: arguments are addresses, settings, own name, thread, puts."""
+"""Appends to one thread, whoever else does. Arguments: addresses, settings, own name, thread, puts."""
 
 from __future__ import annotations
 

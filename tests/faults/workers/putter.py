@@ -1,6 +1,6 @@
 """Puts steps of several threads, one writer each, and prints a line for each acknowledged put.
 
-Arguments: MongoDB address, Redis address, settings, threads, first step, steps (-1: until killed). Stays until its input ends.
+Arguments: addresses, settings, threads, first step, steps (-1: until killed). Stays until its input ends.
 """
 
 from __future__ import annotations

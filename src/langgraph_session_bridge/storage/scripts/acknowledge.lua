@@ -16,4 +16,3 @@ for i = 3, #KEYS do
     end
   end
 end
-return 1

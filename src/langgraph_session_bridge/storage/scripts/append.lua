@@ -21,7 +21,7 @@ local last, flushed, tokens = tonumber(state[3]), tonumber(state[4]), state[5] o
 
 -- A retry whose first attempt did arrive: the same answer again.
 local seq_seen, id_seen = string.match(tokens, token .. '=(%d+)=([%d-]*);')
-if seq_seen then return {'OK', tonumber(seq_seen), id_seen, 0, epoch} end
+if seq_seen then return {'OK', tonumber(seq_seen), id_seen, 0, epoch, 0} end
 
 local entries, bytes = tonumber(shard[2] or 0), tonumber(shard[3] or 0)
 if entries > 0 and (entries >= tonumber(max_entries) or bytes + size > tonumber(max_bytes)) then
@@ -58,39 +58,32 @@ for i = first_document, #ARGV, 3 do
   end
 end
 
-local head = unpacked(state[6])
 if kind == 'c' then
   redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({seq, fields}))
-  local old = head[1]
+  local old = state[6]
   if not before(cid, old) then
-    head[1] = cid
+    redis.call('HSET', thread, 'h/' .. ns, cid)
     if old ~= '' and old ~= cid then drop(thread, ns, old, flushed, cid) end
   end
-else
+elseif stored > 0 then
   local list = 'W/' .. ns .. '/' .. cid
-  local writes = unpacked(redis.call('HGET', thread, list)) or {}
-  local position = {}
-  for i, entry in ipairs(writes) do position[entry[1]] = i end
+  local lines = {redis.call('HGET', thread, list) or ''}
   for _, set in ipairs({replaced, firsts}) do
-    for _, field in ipairs(set) do
-      if string.sub(field, 1, 2) == 'w/' or string.sub(field, 1, 2) == 'x/' then
-        writes[position[field] or #writes + 1] = {field, seq}
-      end
-    end
+    for _, field in ipairs(set) do lines[#lines + 1] = seq .. ' ' .. field .. '\n' end
   end
-  if #writes > 0 then redis.call('HSET', thread, list, cmsgpack.pack(writes)) end
+  redis.call('HSET', thread, list, table.concat(lines))
 end
-head[2] = seq
+
 local id = ''
 if stored > 0 then
   id = redis.call('XADD', log, '*', 't', thread_id, 'g', generation, 'q', seq, 'e', epoch, 'k', kind, 'n', ns, 'c', cid,
     'b', stored, 'r', cmsgpack.pack(replaced), 'f', cmsgpack.pack(firsts))
   redis.call('HINCRBY', header, 'n', 1)
   redis.call('HINCRBY', header, 'b', stored)
+  redis.call('HSET', thread, 's', seq)
+  redis.call('PERSIST', thread)
 else
   seq = last
 end
-tokens = string.sub(token .. '=' .. seq .. '=' .. id .. ';' .. tokens, 1, 1024)
-redis.call('HSET', thread, 's', seq, 'tok', tokens, 'h/' .. ns, cmsgpack.pack(head))
-redis.call('PERSIST', thread)
-return {'OK', seq, id, last == flushed and 1 or 0, epoch}
+redis.call('HSET', thread, 'tok', string.sub(token .. '=' .. seq .. '=' .. id .. ';' .. tokens, 1, 2048))
+return {'OK', seq, id, last == flushed and 1 or 0, epoch, stored}

@@ -1,10 +1,13 @@
 -- Layout of a thread's hash:
 --   g generation · e epoch it was checked in · s last sequence · fl flushed up to · tok recent call tokens
---   h/<ns>         head: {checkpoint id, last sequence in this namespace}
+--   h/<ns>         head: checkpoint id, empty if the namespace is known to have none
 --   m/<ns>/<cid>   manifest: {sequence, {fields a reader needs besides the checkpoint}}
---   W/<ns>/<cid>   pending writes: {{field, sequence}, ...}
+--   W/<ns>/<cid>   pending writes, oldest first: a line "sequence field" each (a later line for a field counts)
 --   everything else: documents, named as in the archive
 -- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · n, b backlog · dc drops
+
+-- Called without arguments: being loaded. (SCRIPT LOAD would do, but Redis 6.2 restores what it loaded after a restart.)
+if #ARGV == 0 then return 0 end
 
 -- Byte order, as in the archive: Lua's own `<` follows the server's locale.
 local function before(a, b)
@@ -19,6 +22,16 @@ end
 
 local function unpacked(value)
   if value then return cmsgpack.unpack(value) end
+end
+
+-- Fields of a checkpoint's pending writes, oldest first, and the sequence of each.
+local function writes_of(thread, list)
+  local fields, sequences = {}, {}
+  for seq, field in string.gmatch(redis.call('HGET', thread, list) or '', '(%d+) ([^\n]*)\n') do
+    if not sequences[field] then fields[#fields + 1] = field end
+    sequences[field] = tonumber(seq)
+  end
+  return fields, sequences
 end
 
 -- Removes what is flushed of a checkpoint that is no longer the head. Unflushed documents always stay.
@@ -36,14 +49,14 @@ local function drop(thread, ns, cid, flushed, head)
     end
   end
   local list = 'W/' .. ns .. '/' .. cid
-  local writes = unpacked(redis.call('HGET', thread, list))
-  if not writes then return end
+  local fields, sequences = writes_of(thread, list)
   local rest = {}
-  for _, entry in ipairs(writes) do
-    if entry[2] > flushed then rest[#rest + 1] = entry else redis.call('HDEL', thread, entry[1]) end
+  for _, field in ipairs(fields) do
+    if sequences[field] > flushed then rest[#rest + 1] = sequences[field] .. ' ' .. field .. '\n'
+    else redis.call('HDEL', thread, field) end
   end
   if #rest == 0 then redis.call('HDEL', thread, list)
-  else redis.call('HSET', thread, list, cmsgpack.pack(rest)) end
+  else redis.call('HSET', thread, list, table.concat(rest)) end
 end
 
 -- Forgets one log entry that MongoDB confirmed, and what its thread no longer needs in Redis. An entry that is not in the
@@ -56,6 +69,6 @@ local function acknowledge(log, header, thread, id, size, generation, seq, ns, c
   if state[1] ~= generation then return end
   local flushed = math.max(tonumber(state[2]), seq)
   redis.call('HSET', thread, 'fl', flushed)
-  local head = unpacked(state[3])
-  if head and before(cid, head[1]) then drop(thread, ns, cid, flushed, head[1]) end
+  local head = state[3]
+  if head and before(cid, head) then drop(thread, ns, cid, flushed, head) end
 end

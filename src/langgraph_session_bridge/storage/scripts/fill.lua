@@ -21,12 +21,10 @@ for _ = 1, writes_count do
   local target, field, raw = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   at = at + 3
   redis.call('HSET', thread, field, raw)
-  local list = lists[target] or {}
-  list[#list + 1] = {field, 0}
-  lists[target] = list
+  lists[target] = (lists[target] or '') .. '0 ' .. field .. '\n'
 end
 for target, list in pairs(lists) do
-  redis.call('HSET', thread, 'W/' .. ns .. '/' .. target, cmsgpack.pack(list))
+  redis.call('HSET', thread, 'W/' .. ns .. '/' .. target, list)
 end
 while at < #ARGV do
   redis.call('HSET', thread, ARGV[at], ARGV[at + 1])
@@ -35,6 +33,6 @@ end
 if cid ~= '' then
   redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({0, cmsgpack.unpack(manifest)}))
 end
-redis.call('HSET', thread, 'h/' .. ns, cmsgpack.pack({cid, 0}))
+redis.call('HSET', thread, 'h/' .. ns, cid)
 if (state[4] or '0') == (state[5] or '0') then redis.call('PEXPIRE', thread, ttl) end
 return {'OK'}

@@ -8,7 +8,7 @@ local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns)
 if not state[1] then return {'COLD', shard[2] or '0'} end
 if state[2] ~= epoch then return {'STALE'} end
 if not state[3] then return {'COLD', shard[2] or '0'} end
-local head = unpacked(state[3])[1]
+local head = state[3]
 if cid == '' then
   if head == '' then return {'NONE', state[1]} end
   cid = head
@@ -19,8 +19,7 @@ local function collect(field)
   documents[#documents + 1] = field
   documents[#documents + 1] = redis.call('HGET', thread, field)
 end
-local writes = unpacked(redis.call('HGET', thread, 'W/' .. ns .. '/' .. cid)) or {}
-for _, entry in ipairs(writes) do collect(entry[1]) end
+for _, field in ipairs((writes_of(thread, 'W/' .. ns .. '/' .. cid))) do collect(field) end
 local name = 'c/' .. ns .. '/' .. cid
 local manifest = unpacked(redis.call('HGET', thread, 'm/' .. ns .. '/' .. cid))
 if not manifest or redis.call('HEXISTS', thread, name) == 0 then

@@ -1,0 +1,86 @@
+"""The private loop behind synchronous calls: it starts when needed, ends when told, and never deadlocks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from langgraph_session_bridge.blocking import HomeLoop, run_blocking
+from langgraph_session_bridge.errors import EventLoopError
+
+
+async def where() -> str:
+    return threading.current_thread().name
+
+
+def test_it_runs_on_a_daemon_thread_of_its_name() -> None:
+    home = HomeLoop("a-name")
+    assert run_blocking(home.loop, where(), "") == "a-name"
+    (thread,) = [t for t in threading.enumerate() if t.name == "a-name"]
+    assert thread.daemon
+    home.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_it_starts_again_after_a_stop() -> None:
+    home = HomeLoop("again")
+    first = home.loop
+    home.stop()
+    home.stop()
+    assert home.loop is not first
+    assert run_blocking(home.loop, where(), "") == "again"
+    home.stop()
+
+
+def test_it_is_one_loop_for_many_threads() -> None:
+    home, found = HomeLoop(), []
+    threads = [threading.Thread(target=lambda: found.append(home.loop)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+    home.stop()
+
+
+def test_errors_and_results_pass_through() -> None:
+    home = HomeLoop()
+
+    async def fail() -> None:
+        raise KeyError("as it is")
+
+    with pytest.raises(KeyError, match="as it is"):
+        run_blocking(home.loop, fail(), "")
+    home.stop()
+
+
+def test_a_call_from_the_loop_itself_is_refused_with_what_to_call() -> None:
+    home = HomeLoop()
+
+    async def nested() -> None:
+        run_blocking(home.loop, where(), "use `await it()`")
+
+    with pytest.raises(EventLoopError, match=r"wait for ever; use `await it\(\)`"):
+        run_blocking(home.loop, nested(), "")
+    home.stop()
+
+
+def test_a_loop_that_does_not_run_is_refused() -> None:
+    loop = asyncio.new_event_loop()
+    with pytest.raises(EventLoopError, match="not running; do that"):
+        run_blocking(loop, where(), "do that")
+    loop.close()
+
+
+def test_a_stop_from_the_loop_itself_waits_for_its_caller() -> None:
+    home = HomeLoop()
+
+    async def stop() -> str:
+        home.stop()
+        return await where()
+
+    assert run_blocking(home.loop, stop(), "")
+    home.stop()
