@@ -45,9 +45,7 @@ def attached(samples: list[float], path: Path) -> EmbeddedServers:
 
 def join_from_new_process(path: Path) -> float:
     """Milliseconds of the first attach of a process, without the start of Python and the import."""
-    done = subprocess.run(
-        [sys.executable, "-c", _JOIN_ONCE, path], stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", _JOIN_ONCE, path], stdout=subprocess.PIPE, text=True, check=True)
     took, joined = done.stdout.split()
     assert joined == "True"
     return float(took)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from types import TracebackType
-from typing import Any
-
-from typing import Self
+from typing import Any, Self
 
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers, attach

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
+from pymongo import MongoClient
 
 from langgraph_session_bridge import ClosedError, ConfigurationError, SessionBridge, SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers, status
@@ -48,8 +49,10 @@ def test_addresses_come_from_the_environment(
     monkeypatch.setenv("LSB_REDIS_URL", servers.redis_url)
     monkeypatch.setenv("LSB_DATABASE", store)
     monkeypatch.setenv("LSB_PREFIX", store)
-    with SessionBridge.from_env(ack="majority") as bridge:
+    with SessionBridge.from_env() as bridge:
         assert bridge.saver.stats().journal is not None
+    with MongoClient(servers.mongodb_uri) as client:
+        assert "meta" in client[store].list_collection_names(), "LSB_DATABASE named the database"
 
 
 def test_a_missing_address_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +76,7 @@ async def test_langgraph_servers_find_a_saver_in_the_environment(
     ("arguments", "message"),
     [
         (("redis://localhost",), "MongoDB address cannot be used"),
+        (("localhost",), "MongoDB address cannot be used"),
         (("mongodb://localhost", "http://localhost"), "Redis address cannot be used"),
     ],
 )

@@ -105,9 +105,7 @@ async def listed(
     return [found async for found in saver.alist(config, **criteria)]
 
 
-async def listed_ids(
-    saver: BaseCheckpointSaver[Any], config: RunnableConfig | None, **criteria: Any
-) -> list[str]:
+async def listed_ids(saver: BaseCheckpointSaver[Any], config: RunnableConfig | None, **criteria: Any) -> list[str]:
     return [found.checkpoint["id"] for found in await listed(saver, config, **criteria)]
 
 

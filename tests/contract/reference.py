@@ -30,9 +30,7 @@ class MemoryReference:
         self._store = InMemorySaver()
 
     @asynccontextmanager
-    async def __call__(
-        self, serde: SerializerProtocol | None = None, **settings: Any
-    ) -> AsyncIterator[InMemorySaver]:
+    async def __call__(self, serde: SerializerProtocol | None = None, **settings: Any) -> AsyncIterator[InMemorySaver]:
         yield self._store if serde is None else self._view(serde)
 
     def _view(self, serde: SerializerProtocol) -> InMemorySaver:

@@ -5,6 +5,7 @@ Each test runs on fresh entries and on flushed ones: where a thing lies must not
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -131,10 +132,7 @@ async def test_a_copy_of_a_copy_is_whole(saver: Any, settle: Settle) -> None:
 
 
 async def test_copying_an_unknown_thread_creates_nothing(saver: Any) -> None:
-    try:
-        await saver.acopy_thread("nobody", "copy")
-    except LookupError as error:
-        assert "nobody" in str(error)
+    await saver.acopy_thread("nobody", "copy")
     assert await listed(saver, None) == []
 
 
@@ -142,10 +140,8 @@ async def test_copying_a_thread_onto_itself_changes_nothing(saver: Any, settle: 
     await family(saver, "t")
     before = await contents(saver, "t")
     await settle()
-    try:
+    with contextlib.suppress(ValueError):  # refused by us, nothing to do for the model
         await saver.acopy_thread("t", "t")
-    except ValueError as error:
-        assert "t" in str(error)
     assert await contents(saver, "t") == before
 
 

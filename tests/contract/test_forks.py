@@ -74,9 +74,7 @@ async def test_edits_in_the_middle_and_at_the_front_of_a_list_stay_on_their_bran
         "reversed": history[::-1],
         "doubled": history + history,
     }
-    branches = {
-        name: await put(saver, root, {"messages": edited}, parent=trunk) for name, edited in edits.items()
-    }
+    branches = {name: await put(saver, root, {"messages": edited}, parent=trunk) for name, edited in edits.items()}
     for name, config in branches.items():
         assert (await values_at(saver, config))["messages"] == edits[name], name
     assert (await values_at(saver, root))["messages"] == history

@@ -60,9 +60,7 @@ async def test_many_worker_threads_use_one_saver_while_a_loop_runs(saver: Any) -
     async def meanwhile(n: int) -> dict[str, Any]:
         return await values_at(saver, await put(saver, at(f"loop{n}"), {"n": n}))
 
-    results = await asyncio.gather(
-        *(asyncio.to_thread(work, n) for n in range(24)), *(meanwhile(n) for n in range(24))
-    )
+    results = await asyncio.gather(*(asyncio.to_thread(work, n) for n in range(24)), *(meanwhile(n) for n in range(24)))
     assert results == [{"n": n} for n in range(24)] * 2
 
 

@@ -52,7 +52,19 @@ async def test_all_types_in_one_state_after_a_change_elsewhere(saver: Any) -> No
 
 async def test_values_that_compare_equal_but_differ_in_type_are_told_apart(saver: Any) -> None:
     """`True == 1 == 1.0`: a saver that compares to find what changed must be strict in type."""
-    variants: list[Any] = [1, True, 1.0, [1], [True], [1.0], {"k": [1]}, {"k": [True]}, {"k": [1.0]}, [0, 1], [False, 1]]
+    variants: list[Any] = [
+        1,
+        True,
+        1.0,
+        [1],
+        [True],
+        [1.0],
+        {"k": [1]},
+        {"k": [True]},
+        {"k": [1.0]},
+        [0, 1],
+        [False, 1],
+    ]
     config, previous, seen = at("t"), None, []
     for variant in variants:
         made, versions = successor(saver, previous, {"x": variant, "list": [variant, "tail"]})

@@ -56,6 +56,7 @@ def test_readme_code_runs(
     example: CodeExample, eval_example: EvalExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSB_EMBEDDED_DIR", str(tmp_path / "servers"))
     eval_example.run(example)
 
 

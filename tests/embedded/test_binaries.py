@@ -59,9 +59,7 @@ def test_other_loaders_are_understood(
         find_mongod()
 
 
-def test_named_binary_is_used_and_never_replaced(
-    script: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_named_binary_is_used_and_never_replaced(script: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = script("Valkey server v=8.1.0 sha=0")
     monkeypatch.setenv("LSB_REDIS_SERVER", str(chosen))
     found = find_redis_server()
@@ -77,9 +75,7 @@ def test_too_old_server_is_refused(script: Callable[..., Path], monkeypatch: pyt
         find_redis_server()
 
 
-def test_file_without_the_executable_bit_is_named(
-    script: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_without_the_executable_bit_is_named(script: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = script("db version v7.0.0")
     path.chmod(0o644)
     monkeypatch.setenv("LSB_MONGOD", str(path))
@@ -113,9 +109,7 @@ def test_wheel_file_that_lost_its_executable_bit_is_repaired(
     assert find_mongod().path == binary
 
 
-def test_unsupported_platform_is_told_the_alternatives(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_unsupported_platform_is_told_the_alternatives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("langgraph_session_bridge.embedded.binaries.sys.platform", "win32")
     with pytest.raises(EmbeddedServerError, match=r"Linux and macOS.*from_conn_string.*compose\.yaml"):
         attach(tmp_path / "x")

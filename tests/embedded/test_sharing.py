@@ -90,9 +90,7 @@ def test_killed_client_does_not_block_the_last_one(home: Path, start_client: Sta
     assert with_us.detach()
 
 
-def test_servers_of_a_killed_only_client_are_joined_and_then_stopped(
-    home: Path, start_client: StartClient
-) -> None:
+def test_servers_of_a_killed_only_client_are_joined_and_then_stopped(home: Path, start_client: StartClient) -> None:
     doomed = start_client()
     doomed.answer()
     doomed.kill()

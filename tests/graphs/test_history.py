@@ -54,8 +54,7 @@ async def test_invoke_gives_the_same_results_and_history(saver: Any, name: str, 
     ours, reference = build(saver), build(InMemorySaver())
     for given in inputs:
         results = [
-            await asyncio.to_thread(graph.invoke, given, THREAD, durability=durability)
-            for graph in (ours, reference)
+            await asyncio.to_thread(graph.invoke, given, THREAD, durability=durability) for graph in (ours, reference)
         ]
         assert plain(results[0]) == plain(results[1])
     await same_history(ours, reference, THREAD)

@@ -125,15 +125,17 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             ack: When a put returns, see the class.
             serde: Serializer of values; LangGraph's own by default.
             driver: `pymongo` (its asyncio client) or `motor`.
-            **settings: Any other of `Settings`.
+            **settings: Any other of `Settings`. What is left at its default is taken from the environment, if it is
+                set there (`LSB_ACK`, `LSB_DATABASE`, …).
 
         Raises:
             ConfigurationError: An address or setting cannot be used. Servers are first contacted by `setup`, on
                 entering the context, or by the first call.
         """
-        values = {"database": database, "prefix": prefix, "ack": ack, "driver": driver, **settings}
+        named = {"database": database, "prefix": prefix, "ack": ack, "driver": driver}
+        chosen = {name: value for name, value in named.items() if value != Settings.model_fields[name].default}
         saver = cls.__new__(cls)
-        saver._attach(from_addresses(mongodb_uri, redis_url, Settings.create(**values)), serde)
+        saver._attach(from_addresses(mongodb_uri, redis_url, Settings.create(**chosen, **settings)), serde)
         return saver
 
     # Lifetime

@@ -37,8 +37,7 @@ def require_platform() -> None:
     """
     if sys.platform not in ("linux", "darwin"):
         raise EmbeddedServerError(
-            f"embedded servers run on Linux and macOS, not on {platform.system() or sys.platform}. "
-            f"{ALTERNATIVES}"
+            f"embedded servers run on Linux and macOS, not on {platform.system() or sys.platform}. {ALTERNATIVES}"
         )
 
 
@@ -124,6 +123,4 @@ def _make_executable(path: Path) -> None:
 
 
 _MONGOD = _Wanted(label="mongod", variable="LSB_MONGOD", oldest=(5, 0), candidates=_mongods)
-_REDIS = _Wanted(
-    label="Redis-compatible server", variable="LSB_REDIS_SERVER", oldest=(6, 2), candidates=_redis_servers
-)
+_REDIS = _Wanted(label="Redis-compatible server", variable="LSB_REDIS_SERVER", oldest=(6, 2), candidates=_redis_servers)

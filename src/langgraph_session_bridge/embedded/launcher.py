@@ -188,9 +188,7 @@ def _locked(layout: Layout, deadline: float) -> Iterator[None]:
         with exclusively(layout.lock, deadline):
             yield
     except TimeoutError as error:
-        raise EmbeddedServerError(
-            f"{error}; it may be starting the servers: try again, or wait longer"
-        ) from error
+        raise EmbeddedServerError(f"{error}; it may be starting the servers: try again, or wait longer") from error
     except OSError as error:
         raise unusable(layout, str(error)) from error
 

@@ -146,6 +146,4 @@ class Starter:
         log = self._layout.log_of(name)
         binary = self.state.servers[name].binary
         quoted = logs.quote(logs.chapter(log, self._offsets.get(name, 0)))
-        return EmbeddedServerError(
-            f"the embedded {name} server ({binary}) {what}. From its log {log}:\n{quoted}"
-        )
+        return EmbeddedServerError(f"the embedded {name} server ({binary}) {what}. From its log {log}:\n{quoted}")

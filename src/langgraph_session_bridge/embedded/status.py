@@ -60,9 +60,7 @@ def status_of(layout: Layout) -> EmbeddedStatus:
         clients=count_shared(layout.clients) if layout.clients.exists() else 0,
         mongodb_uri=None if mongodb is None else layout.mongodb_uri(mongodb.port),
         redis_url=None if redis is None else layout.redis_url(redis.port),
-        servers=tuple(
-            _server(layout, name, record, name in alive) for name, record in sorted(known.servers.items())
-        ),
+        servers=tuple(_server(layout, name, record, name in alive) for name, record in sorted(known.servers.items())),
     )
 
 

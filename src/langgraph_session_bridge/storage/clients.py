@@ -31,6 +31,8 @@ def check_addresses(mongodb_uri: object, redis_url: object) -> None:
             message = f"{name} must be a string, not {type(value).__name__}. Clients of your own go to the constructor."
             raise InvalidTypeError(message)
     try:
+        if "://" not in str(mongodb_uri):
+            raise ValueError("no scheme")
         if not str(mongodb_uri).startswith("mongodb+srv://"):  # whose name is looked up when it is opened
             parse_uri(str(mongodb_uri))
     except (mongo_errors.PyMongoError, ValueError) as error:

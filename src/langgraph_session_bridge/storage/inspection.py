@@ -18,7 +18,7 @@ from langgraph_session_bridge.storage.documents import checkpoint_field
 from langgraph_session_bridge.storage.mongodb import INDEXES, MongoArchive, explained
 from langgraph_session_bridge.storage.redis import RedisJournal
 from langgraph_session_bridge.storage.redis_scripts import UNAVAILABLE
-from langgraph_session_bridge.storage.redis_server import _config as durability_config
+from langgraph_session_bridge.storage.redis_server import durability_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ async def inspect_redis(url: str, settings: Settings, shards: int) -> RedisFacts
             offset, trip = _offset(seconds + micros / 1e6, start)
             info = await client.info()
             config = await durability_config(client)
-            owners = {await client.hget(journal._header(shard), "id") for shard in range(shards)}
+            owners = {await client.hget(journal.header(shard), "id") for shard in range(shards)}
         backlog = await journal.backlog()
         firsts = [entry for row in backlog if row.entries for entry in await journal.pending(row.shard, 1)]
     oldest = min((int(entry.id.partition("-")[0]) / 1000 for entry in firsts), default=None)

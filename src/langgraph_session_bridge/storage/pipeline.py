@@ -69,10 +69,10 @@ class Pipeline:
                 self._shared.counters["hot_reads"] += 1
                 self._shared.hints.remember_generation(thread_id, answer.generation)
                 return await self.reader.hot(answer, thread_id, ns)
-            if answer.reason == "cold":
+            if answer.reason in ("cold", "held"):
                 self._shared.counters["cold_reads"] += 1
-                if checkpoint_id:
-                    return await self.reader.archived(thread_id, ns, checkpoint_id)
+                if checkpoint_id or answer.reason == "held":
+                    return await self._archived(thread_id, ns, checkpoint_id)
                 return await self._settler.settle(thread_id, ns, answer)
             await self._settler.settle(thread_id, ns, answer)
         message = f"Thread {thread_id[:80]!r} changed faster than it could be read; try again."
@@ -154,12 +154,15 @@ class Pipeline:
     async def delete_thread(self, thread_id: str) -> None:
         """Ends the thread's generation in both tiers, then removes its documents.
 
+        Puts wait in between. If this process dies on the way, the thread is afterwards either whole or gone.
+
         Raises:
             PurgeIncompleteError: A tier did not answer. Calling again is safe.
         """
-        step = "MongoDB could not start it"
+        step = "nothing was deleted yet"
         seconds = self._settings.connect_timeout_s
         try:
+            await self._hold(thread_id)
             generation = await self.archive.next_generation(thread_id)
             self._shared.hints.forget(thread_id)
             self._shared.hints.remember_generation(thread_id, generation)
@@ -171,6 +174,14 @@ class Pipeline:
         except UnavailableError as error:
             message = f"Deleting thread {thread_id[:80]!r} is incomplete: {step}. Call delete_thread again. ({error})"
             raise PurgeIncompleteError(message) from error
+
+    async def _hold(self, thread_id: str) -> None:
+        if self.journal is None:
+            return
+        for _ in range(ROUNDS):
+            await self.flush_thread(thread_id)
+            if await self.journal.hold(thread_id, self._settings.operation_timeout_s):
+                return
 
     async def stats(self) -> Stats:
         """The unflushed backlog of the deployment and the counters of this process."""

@@ -80,12 +80,15 @@ class Appended:
 class Refused:
     """The journal needs something first.
 
-    `cold`: fill the namespace from the archive (`drops` proves that nothing changed meanwhile). `stale`: the thread was
-    last checked in another epoch. `generation`: encode again for `generation`. `need`: send every value, since the
-    shared ones are not proven. `busy`: the backlog (`entries`, `size` in bytes) is at its bound.
+    * `cold`: fill the namespace from the archive (`drops` proves that nothing changed meanwhile);
+    * `stale`: the thread was last checked in another epoch;
+    * `generation`: encode again for `generation`;
+    * `held`: the thread is being deleted;
+    * `need`: send every value, since the shared ones are not proven;
+    * `busy`: the backlog (`entries`, `size` in bytes) is at its bound.
     """
 
-    reason: Literal["cold", "stale", "generation", "need", "busy"]
+    reason: Literal["cold", "stale", "generation", "held", "need", "busy"]
     generation: int = 0
     drops: str = "0"
     entries: int = 0
@@ -158,6 +161,7 @@ class Journal(Protocol):
     async def fill(self, fill: Fill) -> None: ...
     async def evict(self, thread_id: str, *, stale_only: bool = False) -> bool: ...
     async def rank(self, thread_id: str) -> int: ...
+    async def hold(self, thread_id: str, ttl_s: float) -> bool: ...
     async def fence(self, thread_id: str, generation: int) -> None: ...
     async def pending(self, shard: int, limit: int, upto: str | None = None) -> list[Entry]: ...
     async def unflushed(self, shard: int, entry_id: str) -> bool: ...

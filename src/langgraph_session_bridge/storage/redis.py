@@ -42,7 +42,7 @@ class RedisJournal:
         self.shards = shards
         self._settings = settings
         self._owns_client = owns_client
-        headers = [self._header(shard) for shard in range(shards)]
+        headers = [self.header(shard) for shard in range(shards)]
         self._scripts = ScriptRunner(client, settings, headers=headers, deployment=deployment, next_epoch=next_epoch)
 
     @property
@@ -75,7 +75,8 @@ class RedisJournal:
     def _log(self, shard: int) -> str:
         return self._key(shard, "log")
 
-    def _header(self, shard: int) -> str:
+    def header(self, shard: int) -> str:
+        """Key of a shard's header."""
         return self._key(shard, "header")
 
     def _thread(self, thread_id: str) -> str:
@@ -104,7 +105,7 @@ class RedisJournal:
             *[x for e in request.archived for x in (e.id, e.size, e.generation, e.counter, e.ns, e.checkpoint_id)],
         )
         tail = [x for d in request.documents for x in (d.field, int(d.first_wins), d.raw)]
-        keys = (self._thread(request.thread_id), self._log(shard), self._header(shard))
+        keys = (self._thread(request.thread_id), self._log(shard), self.header(shard))
         reply = await self._scripts.run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
         if reply[0] == b"OK":
             return Appended(
@@ -119,7 +120,7 @@ class RedisJournal:
     async def read(self, thread_id: str, ns: str, checkpoint_id: str) -> HotRead | Refused:
         """The head of a namespace (empty id) or one checkpoint, with parts and writes, in one round trip."""
         shard = self.shard_of(thread_id)
-        keys = (self._thread(thread_id), self._header(shard))
+        keys = (self._thread(thread_id), self.header(shard))
         reply = await self._scripts.run("read", shard, keys, lambda epoch: (epoch, ns, checkpoint_id))
         status = reply[0]
         if status == b"NONE":
@@ -149,7 +150,7 @@ class RedisJournal:
             *[x for write in fill.writes for x in write],
             *[x for document in fill.documents for x in document],
         )
-        keys = (self._thread(fill.thread_id), self._header(shard))
+        keys = (self._thread(fill.thread_id), self.header(shard))
         await self._scripts.run("fill", shard, keys, lambda epoch: (epoch, *args))
 
     async def evict(self, thread_id: str, *, stale_only: bool = False) -> bool:
@@ -158,7 +159,7 @@ class RedisJournal:
         With `stale_only` it drops what is left of an earlier epoch (whose log was flushed before), and nothing else.
         """
         shard = self.shard_of(thread_id)
-        keys = (self._thread(thread_id), self._header(shard))
+        keys = (self._thread(thread_id), self.header(shard))
         reply = await self._scripts.run("evict", shard, keys, lambda _: (int(stale_only),))
         return bool(reply[0] == b"OK")
 
@@ -166,13 +167,20 @@ class RedisJournal:
         """The sequence of the newest put in the thread's shard: not below any before, below any to come."""
         shard = self.shard_of(thread_id)
         epoch = await self._scripts.epoch_of(shard)
-        counter = await self._scripts.command("HGET", self._header(shard), "c")
+        counter = await self._scripts.command("HGET", self.header(shard), "c")
         return sequence(int(epoch), int(counter or 0))
+
+    async def hold(self, thread_id: str, ttl_s: float) -> bool:
+        """Stops puts to a flushed thread until `fence`, or for `ttl_s`; false if something of it is unflushed."""
+        shard = self.shard_of(thread_id)
+        keys = (self._thread(thread_id), self.header(shard))
+        reply = await self._scripts.run("hold", shard, keys, lambda epoch: (epoch, int(ttl_s * 1000)))
+        return bool(reply[0] == b"OK")
 
     async def fence(self, thread_id: str, generation: int) -> None:
         """Ends all older generations of a thread in the journal."""
         shard = self.shard_of(thread_id)
-        keys = (self._thread(thread_id), self._header(shard))
+        keys = (self._thread(thread_id), self.header(shard))
         ttl = int(self._settings.hot_ttl_s * 1000)
         await self._scripts.run("fence", shard, keys, lambda _: (generation, ttl))
 
@@ -203,7 +211,7 @@ class RedisJournal:
         """Forgets entries that the archive confirmed."""
         threads = list(dict.fromkeys(entry.thread_id for entry in entries))
         position = {thread_id: number + 3 for number, thread_id in enumerate(threads)}
-        keys = (self._log(shard), self._header(shard), *[self._thread(thread_id) for thread_id in threads])
+        keys = (self._log(shard), self.header(shard), *[self._thread(thread_id) for thread_id in threads])
         args: list[Any] = [int(self._settings.hot_ttl_s * 1000), self._settings.hot_max_fields]
         for e in entries:
             args += [position[e.thread_id], e.id, e.size, e.generation, e.counter, e.ns, e.checkpoint_id]
@@ -214,7 +222,7 @@ class RedisJournal:
         pipe = self._scripts.client.pipeline(transaction=False)
         for shard in range(self.shards):
             pipe.xlen(self._log(shard))
-            pipe.hget(self._header(shard), "b")
+            pipe.hget(self.header(shard), "b")
         answers = await self._scripts.guarded(pipe.execute)
         return [
             Backlog(shard=shard, entries=entries, size=max(0, int(size or 0)) if entries else 0)
@@ -246,6 +254,8 @@ def _refusal(reply: Sequence[Any]) -> Refused:
             return Refused(reason="stale")
         case b"GENERATION":
             return Refused(reason="generation", generation=int(reply[1]))
+        case b"HELD":
+            return Refused(reason="held")
         case b"NEED":
             return Refused(reason="need")
         case b"BUSY":

@@ -26,7 +26,7 @@ UNAVAILABLE = (
 )
 _REFUSING = ("MISCONF", "NOREPLICAS", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM ")
 """Answers of a server that takes no writes just now."""
-_SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "fence", "epoch", "lease")
+_SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "hold", "fence", "epoch", "lease")
 _RETRIES = 2
 
 

@@ -23,7 +23,7 @@ async def inspect_server(client: Any, settings: Settings) -> tuple[JournalFacts,
     """
     info = await client.info("server")
     info = info if "run_id" in info else next(iter(info.values()))  # a cluster client answers per node
-    config = await _config(client)
+    config = await durability_config(client)
     facts = JournalFacts(
         server=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
         appendonly=_is(config, "appendonly", "yes"),
@@ -34,7 +34,7 @@ async def inspect_server(client: Any, settings: Settings) -> tuple[JournalFacts,
     return facts, str(info["run_id"])
 
 
-async def _config(client: Any) -> dict[str, str]:
+async def durability_config(client: Any) -> dict[str, str]:
     """`CONFIG GET` where the server allows it, else nothing: what is not proven is not claimed."""
     found: dict[str, str] = {}
     for name in ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"):

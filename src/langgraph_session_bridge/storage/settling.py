@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from langgraph_session_bridge.errors import BacklogFullError, UnavailableError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.flusher import Flusher
@@ -10,8 +12,9 @@ from langgraph_session_bridge.storage.protocols import Journal, Refused
 from langgraph_session_bridge.storage.reader import Reader, Snapshot
 from langgraph_session_bridge.storage.shared import Shared
 
-ROUNDS = 12
+ROUNDS = 25
 """A call that is refused more often than this meets a thread that changes faster than it can be read."""
+_HOLD_PAUSE_S = 0.05
 
 
 class Settler:
@@ -42,6 +45,8 @@ class Settler:
                 await self._journal.evict(thread_id, stale_only=True)
             case "busy":
                 await self._make_room(shard, refused)
+            case "held":
+                await asyncio.sleep(_HOLD_PAUSE_S)  # the deleting process is between two commands
             case "need":
                 pass  # only the caller can send more
         return None

@@ -12,7 +12,8 @@ for i = 14, first_document - 1, 6 do
   acknowledge(log, header, thread, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4],
     ARGV[i + 5])
 end
-local state = redis.call('HMGET', thread, 'g', 'e', 's', 'fl', 'tok', 'h/' .. ns)
+local state = redis.call('HMGET', thread, 'g', 'e', 's', 'fl', 'tok', 'h/' .. ns, 'hold')
+if state[7] then return {'HELD'} end
 if not state[1] then return {'COLD', shard[4] or '0'} end
 if state[2] ~= epoch then return {'STALE'} end
 if state[1] ~= generation then return {'GENERATION', state[1]} end

@@ -1,4 +1,4 @@
--- Layout of a thread's hash:
+-- Layout of a thread's hash (or `hold` alone, while the thread is being deleted):
 --   g generation · e epoch it was checked in · s last sequence · fl flushed up to · tok recent call tokens
 --   h/<ns>         head: checkpoint id, empty if the namespace is known to have none
 --   m/<ns>/<cid>   manifest: {sequence, {fields a reader needs besides the checkpoint}}

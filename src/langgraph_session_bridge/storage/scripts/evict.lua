@@ -1,6 +1,7 @@
 -- Drops a thread's hot state so that the next reader asks the archive. Unflushed data of this epoch always stays.
 local thread, header, stale_only = KEYS[1], KEYS[2], ARGV[1]
 local state = redis.call('HMGET', thread, 's', 'fl', 'e')
+if redis.call('HEXISTS', thread, 'hold') == 1 then return {'OK'} end
 if state[1] then
   local stale = state[3] ~= redis.call('HGET', header, 'ep')
   if stale_only == '1' and not stale then return {'OK'} end

@@ -6,7 +6,8 @@ local writes_count = tonumber(ARGV[8])
 local shard = redis.call('HMGET', header, 'ep', 'dc')
 if shard[1] ~= epoch then return {'EPOCH'} end
 if (shard[2] or '0') ~= drops then return {'RACED'} end
-local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns, 's', 'fl')
+local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns, 's', 'fl', 'hold')
+if state[6] then return {'HELD'} end
 if state[1] then
   if state[2] ~= epoch then return {'STALE'} end
   if state[1] ~= generation then return {'GENERATION', state[1]} end

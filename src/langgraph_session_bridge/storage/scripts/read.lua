@@ -4,7 +4,8 @@ local epoch, ns, cid = ARGV[1], ARGV[2], ARGV[3]
 
 local shard = redis.call('HMGET', header, 'ep', 'dc')
 if shard[1] ~= epoch then return {'EPOCH'} end
-local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns)
+local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns, 'hold')
+if state[4] then return {'HELD'} end
 if not state[1] then return {'COLD', shard[2] or '0'} end
 if state[2] ~= epoch then return {'STALE'} end
 if not state[3] then return {'COLD', shard[2] or '0'} end
