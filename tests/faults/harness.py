@@ -53,6 +53,8 @@ class Pair:
         """Both servers run, whatever happened before."""
         for name in ("mongodb", "redis"):
             self.signal(name, signal.SIGCONT)
+        if self._hold is not None and status(self.path).running:
+            return
         held, self._hold = self._hold, attach(self.path)
         if held is not None:
             held.detach()

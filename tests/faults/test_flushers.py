@@ -133,3 +133,19 @@ def test_a_put_again_of_the_same_checkpoint_replaces_it_in_any_order_of_flushes(
         client.flushall()
     found = open_saver().get_tuple(at("t"))
     assert found is not None and found.checkpoint["channel_values"] == {"x": "5" * 300}
+
+
+def test_unflushed_documents_that_somebody_deleted_are_reported_and_hold_up_nobody(
+    open_saver: OpenSaver, pair: Pair, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    saver = open_saver(shards=1, **NEVER)
+    run_steps(saver, "victim", 0, 2)
+    run_steps(saver, "other", 0, 2)
+    with pair.redis() as client:
+        assert client.delete(f"{place.name}:{{s000}}:t:victim") == 1
+    saver.flush()
+    assert saver.stats().counters["lost_entries"] == 4
+    assert "'victim'" in caplog.text and "maxmemory-policy" in caplog.text
+    assert (saver.stats().unflushed_entries, saver.stats().unflushed_bytes) == (0, 0)
+    check_thread(saver, "other", 2)
+    assert saver.get_tuple(at("victim")) is None

@@ -183,3 +183,35 @@ def test_mongodb_only_is_refused_on_a_database_with_a_journal(open_saver: OpenSa
     with pytest.raises(ConfigurationError, match=r"Pass redis_url, or use another database"):
         alone.setup()
     alone.close()
+
+
+def test_refused_credentials_are_a_matter_of_configuration(open_saver: OpenSaver, pair: Pair) -> None:
+    saver = open_saver()
+    with pair.redis() as client:
+        client.config_set("requirepass", "secret")
+        try:
+            with pytest.raises(ConfigurationError, match="Redis wants a user and password"):
+                saver.setup()
+        finally:
+            client.config_set("requirepass", "")
+    saver.setup()
+
+
+def test_a_database_of_another_schema_is_refused(open_saver: OpenSaver, pair: Pair, place: Place) -> None:
+    open_saver().setup()
+    with pair.mongo() as client:
+        client[place.name]["meta"].update_one({"_id": "deployment"}, {"$set": {"schema": 99}})
+    with pytest.raises(ConfigurationError, match=r"schema version 99.*matching version"):
+        open_saver().setup()
+
+
+def test_a_redis_that_refuses_writes_for_now_is_written_past(open_saver: OpenSaver, pair: Pair) -> None:
+    """`min-replicas-to-write` without replicas: every write is refused with NOREPLICAS."""
+    saver = open_saver(ack="cache", **NEVER)
+    run_steps(saver, "t", 0, 2)
+    saver.flush()
+    with redis_config(pair, min_replicas_to_write="1"):
+        run_steps(saver, "t", 2, 4)
+        check_head(saver, "t", 3)
+    wait_until(lambda: not writing_through(saver), "back on the journal")
+    check_thread(saver, "t", 4)

@@ -192,18 +192,7 @@ threading.Thread(target=run_steps, args=(saver, 'other', 0, 100000), daemon=True
 }
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        pytest.param(
-            way,
-            marks=[pytest.mark.xfail(strict=False, reason="the flusher logs a traceback: no executor at exit")]
-            if "still" in way
-            else [],
-        )
-        for way in EXITS
-    ],
-)
+@pytest.mark.parametrize("way", EXITS)
 def test_interpreter_exit_without_close_loses_nothing_and_does_not_hang(
     open_saver: OpenSaver, place: Place, way: str
 ) -> None:

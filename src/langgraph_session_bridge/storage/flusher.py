@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 
 from langgraph_session_bridge.errors import SessionBridgeError
@@ -30,7 +29,6 @@ class Flusher:
         self._archive = archive
         self._settings = settings
         self._shared = shared
-        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._pauses: dict[int, float] = {}
         self._resting: dict[int, float] = {}
 
@@ -44,7 +42,7 @@ class Flusher:
             UnavailableError: A tier did not answer; nothing is lost, entries stay in the journal.
         """
         flushed = 0
-        async with self._locks[shard]:
+        async with self._shared.flush_turns.of(shard):
             await self._acknowledge_archived(shard)
             while entries := await self._journal.pending(shard, self._settings.flush_batch_entries, upto):
                 for batch in self._batches(entries):
@@ -89,6 +87,7 @@ class Flusher:
                 self._report_lost(entry)
         await self._archive.store(documents)
         await self._journal.acknowledge(shard, entries)
+        self._shared.note_flushed(entries)
         self._shared.counters["flushed_entries"] += len(entries)
         self._shared.counters["flushed_batches"] += 1
 
@@ -162,7 +161,10 @@ class Flusher:
             await self._journal.verify()  # another process may have stamped the journal already
             if newest > self._journal.epoch:
                 await self._journal.verify(force_epoch=True)
-        self._shared.dirty_shards.update(row.shard for row in await self._journal.backlog() if row.entries)
+        known = self._shared.unflushed()
+        backlog = await self._journal.backlog()
+        self._shared.note_empty(known, {row.shard for row in backlog if not row.entries})
+        self._shared.dirty_shards.update(row.shard for row in backlog if row.entries)
 
     async def release_leases(self) -> None:
         """Lets other processes take over at once."""

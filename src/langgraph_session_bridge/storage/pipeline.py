@@ -86,14 +86,16 @@ class Pipeline:
     async def _without_journal(
         self, thread_id: str, ns: str, checkpoint_id: str, error: JournalUnavailableError
     ) -> Snapshot | None:
-        """The archive's view, unless this process knows of a newer checkpoint that only the journal has."""
+        """The archive's view, unless this process knows of something newer that only the journal has."""
         snapshot = await self._archived(thread_id, ns, checkpoint_id)
-        newest = self._shared.hints.newest(thread_id, ns)
-        found = snapshot.document["c"] if snapshot else ""
-        if newest and not checkpoint_id and found < newest:
+        known = checkpoint_id or self._shared.hints.newest(thread_id, ns)
+        missing = self._shared.hints.layout(thread_id, ns, known) is not None and (
+            snapshot is None or snapshot.document["c"] < known
+        )
+        if missing or self._shared.is_unflushed(thread_id):
             message = (
-                f"Thread {thread_id[:80]!r} has checkpoint {newest!r} in Redis that is not yet in MongoDB, and Redis "
-                f"does not answer; an older state is not returned in its place. ({error})"
+                f"Thread {thread_id[:80]!r} has puts in Redis that are not yet in MongoDB, and Redis does not answer; "
+                f"an older state is not returned in their place. ({error})"
             )
             raise UnavailableError(message) from error
         return snapshot

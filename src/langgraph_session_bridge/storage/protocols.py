@@ -80,7 +80,7 @@ class Appended:
 class Refused:
     """The journal needs something first.
 
-    * `cold`: fill the namespace from the archive (`drops` proves that nothing changed meanwhile);
+    * `cold`: fill the namespace from the archive (`note` tells whether that was outdated meanwhile);
     * `stale`: the thread was last checked in another epoch;
     * `generation`: encode again for `generation`;
     * `held`: the thread is being deleted;
@@ -90,7 +90,7 @@ class Refused:
 
     reason: Literal["cold", "stale", "generation", "held", "need", "busy"]
     generation: int = 0
-    drops: str = "0"
+    note: str = ""
     entries: int = 0
     size: int = 0
 
@@ -122,7 +122,7 @@ class Fill:
     manifest: Sequence[str]
     documents: Sequence[tuple[str, bytes]]
     writes: Sequence[tuple[str, str, bytes]]
-    drops: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,15 +86,14 @@ class Reader:
             return None
         return await self._assemble(thread_id, generation, name, _merged(writes, unflushed) | found)
 
-    async def archived_head(self, thread_id: str, ns: str, drops: str | None = None) -> Snapshot | None:
+    async def archived_head(self, thread_id: str, ns: str, note: str | None = None) -> Snapshot | None:
         """The head of a namespace, as the archive alone knows it.
 
         Args:
             thread_id: The thread.
             ns: The namespace.
-            drops: The journal's proof of when it was asked; with it, the head is copied there.
+            note: The journal's note of this reading; with it, the head is copied there unless it was outdated.
         """
-        asked = time.monotonic()
         guess = self._shared.hints.generation(thread_id)
         generation, head = await asyncio.gather(self.generation(thread_id), self._archive.head(thread_id, guess, ns))
         if generation != guess:
@@ -106,13 +104,11 @@ class Reader:
         if head:
             documents[name_of(head)] = head
             snapshot = await self._assemble(thread_id, generation, name_of(head), documents)
-        # An answer that took longer than hot state lives may have been overtaken by puts that came and expired.
-        fresh = time.monotonic() - asked < self._settings.hot_ttl_s / 2
-        if drops is not None and self._journal is not None and fresh:
-            await self._journal.fill(self._fill(thread_id, generation, ns, head_id, documents, drops))
+        if note is not None and self._journal is not None:
+            await self._journal.fill(self._fill(thread_id, generation, ns, head_id, documents, note))
         return snapshot
 
-    def _fill(self, thread_id: str, generation: int, ns: str, head_id: str, documents: Documents, drops: str) -> Fill:
+    def _fill(self, thread_id: str, generation: int, ns: str, head_id: str, documents: Documents, note: str) -> Fill:
         writes: list[tuple[str, str, bytes]] = []
         others: list[tuple[str, bytes]] = []
         manifest: list[str] = []
@@ -139,7 +135,7 @@ class Reader:
             manifest=manifest,
             documents=others,
             writes=writes,
-            drops=drops,
+            note=note,
         )
 
     # History

@@ -140,7 +140,7 @@ class RedisJournal:
         """Makes an archived head hot; silently not, if the thread changed meanwhile."""
         shard = self.shard_of(fill.thread_id)
         args = (
-            fill.drops,
+            fill.note,
             fill.generation,
             fill.ns,
             fill.checkpoint_id,
@@ -249,7 +249,7 @@ class RedisJournal:
 def _refusal(reply: Sequence[Any]) -> Refused:
     match reply[0]:
         case b"COLD":
-            return Refused(reason="cold", drops=reply[1].decode())
+            return Refused(reason="cold", note=reply[1].decode())
         case b"STALE":
             return Refused(reason="stale")
         case b"GENERATION":

@@ -24,6 +24,7 @@ UNAVAILABLE = (
     redis_errors.OutOfMemoryError,
     OSError,
 )
+_UNAUTHENTICATED = ("NOAUTH", "HELLO must be called")
 _REFUSING = ("MISCONF", "NOREPLICAS", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM ")
 """Answers of a server that takes no writes just now."""
 _SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "hold", "fence", "epoch", "lease")
@@ -72,6 +73,9 @@ class ScriptRunner:
                 message = f"Redis refused the credentials: {error}. Check the user and password in the URL."
                 raise ConfigurationError(message) from error
             except UNAVAILABLE as error:
+                if any(word in str(error) for word in _UNAUTHENTICATED):
+                    message = f"Redis wants a user and password: {error}. Put them into the URL."
+                    raise ConfigurationError(message) from error
                 self.doubt()
                 message = f"Redis did not answer, or took no writes ({type(error).__name__}: {error})."
                 raise JournalUnavailableError(message) from error

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import os
 import weakref
@@ -45,7 +46,9 @@ class Runtime:
         self._home = HomeLoop()
         self._bound: asyncio.AbstractEventLoop | None = None
         self._reset()
-        _LIVING.add(self)
+        # Registered for each runtime, so that it runs before whatever was opened earlier (embedded servers) is closed.
+        self._at_exit = functools.partial(_drain_at_exit, weakref.ref(self))
+        atexit.register(self._at_exit)
 
     def _reset(self) -> None:
         """The state of a fresh process: also what a forked child starts with."""
@@ -246,7 +249,7 @@ class Runtime:
     async def _close_all(self, blocked: asyncio.AbstractEventLoop | None) -> SessionBridgeError | None:
         failure = await self._drain() if self._pipelines else None
         self._closed = True
-        _LIVING.discard(self)
+        atexit.unregister(self._at_exit)
         for loop, pipeline in list(self._pipelines.items()):
             await _on_loop(loop, _close(pipeline), wait=loop is not blocked)
             self._pipelines.pop(loop, None)
@@ -304,17 +307,13 @@ async def _on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, No
         work.close()
 
 
-_LIVING: weakref.WeakSet[Runtime] = weakref.WeakSet()
-
-
-@atexit.register
-def _drain_at_exit() -> None:
+def _drain_at_exit(reference: weakref.ref[Runtime]) -> None:
     """Best effort: what is not drained here stays in the journal for the next process."""
-    for runtime in list(_LIVING):
-        if runtime.shared.dirty_shards and runtime.can_drain_at_exit:
-            future = asyncio.run_coroutine_threadsafe(runtime.aclose(), runtime.home)
-            with contextlib.suppress(SessionBridgeError, TimeoutError, concurrent.futures.CancelledError):
-                future.result(_EXIT_DRAIN_S)
+    runtime = reference()
+    if runtime is not None and runtime.can_drain_at_exit:
+        future = asyncio.run_coroutine_threadsafe(runtime.aclose(), runtime.home)
+        with contextlib.suppress(SessionBridgeError, TimeoutError, concurrent.futures.CancelledError):
+            future.result(_EXIT_DRAIN_S)
 
 
 def from_addresses(mongodb_uri: str, redis_url: str | None, settings: Settings) -> Runtime:

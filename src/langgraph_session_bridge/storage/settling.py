@@ -37,7 +37,7 @@ class Settler:
         shard = self._journal.shard_of(thread_id)
         match refused.reason:
             case "cold":
-                return await self._reader.archived_head(thread_id, ns, refused.drops)
+                return await self._reader.archived_head(thread_id, ns, refused.note)
             case "generation":
                 self._shared.hints.remember_generation(thread_id, refused.generation)
             case "stale":

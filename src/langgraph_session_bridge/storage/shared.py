@@ -8,10 +8,12 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from langgraph_session_bridge.storage.hints import Hints
 from langgraph_session_bridge.storage.protocols import Entry
+from langgraph_session_bridge.storage.turns import Turns
 
 _2025 = 1_735_689_600_000
 _PROBE_INTERVAL_S = 0.5
@@ -24,12 +26,14 @@ class Shared:
     hints: Hints
     owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex}")
     dirty_shards: set[int] = field(default_factory=set)
+    flush_turns: Turns = field(default_factory=Turns)
     counters: Counter[str] = field(default_factory=Counter)
     writing_through: bool = False
     """True after a write went past an unreachable journal, until the journal is back under a new epoch."""
     epoch: int = 0
     """Epoch that ranks writes past the journal."""
     _next_probe: float = 0.0
+    _unflushed: dict[str, tuple[int, int]] = field(default_factory=dict)
     _archived: dict[int, list[Entry]] = field(default_factory=dict)
     _calls: itertools.count[int] = field(default_factory=itertools.count)
     _last_tick: int = 0
@@ -53,6 +57,35 @@ class Shared:
             if others := [entry for entry in entries if entry.thread_id != thread_id]:
                 self._archived[shard] = others
         return [entry for entry in entries if entry.thread_id == thread_id]
+
+    def note_unflushed(self, shard: int, thread_id: str, counter: int) -> None:
+        """Remembers that the journal alone has a put of this process."""
+        with self._lock:
+            self._unflushed[thread_id] = (shard, counter)
+        self.dirty_shards.add(shard)
+
+    def note_flushed(self, entries: Sequence[Entry]) -> None:
+        """Forgets what is archived now."""
+        with self._lock:
+            for entry in entries:
+                if self._unflushed.get(entry.thread_id, (0, entry.counter + 1))[1] <= entry.counter:
+                    del self._unflushed[entry.thread_id]
+
+    def unflushed(self) -> dict[str, tuple[int, int]]:
+        """Threads with puts of this process that the journal alone may have: shard and counter of the newest."""
+        with self._lock:
+            return dict(self._unflushed)
+
+    def note_empty(self, known: Mapping[str, tuple[int, int]], shards: set[int]) -> None:
+        """Forgets what other processes flushed: these shards had no backlog after `known` was noted."""
+        with self._lock:
+            for thread_id, noted in known.items():
+                if noted[0] in shards and self._unflushed.get(thread_id) == noted:
+                    del self._unflushed[thread_id]
+
+    def is_unflushed(self, thread_id: str) -> bool:
+        """Whether the journal alone may have a put of this process."""
+        return thread_id in self._unflushed
 
     def may_probe(self) -> bool:
         """Whether an unreachable journal may be tried again, at most twice a second."""

@@ -69,15 +69,25 @@ class JournalWriter:
         if level == "majority" or (work.control and not self._journal.facts.appendfsync_always):
             await self._confirm(work, sent)
         else:
-            self._shared.dirty_shards.add(self._journal.shard_of(work.thread_id))
+            shard = self._journal.shard_of(work.thread_id)
+            self._shared.note_unflushed(shard, work.thread_id, sent.appended.counter)
 
     async def _put_past_journal(self, work: Work, level: Level, error: JournalUnavailableError) -> None:
         """Writes through; if the journal came back meanwhile, what it shows of the thread is dropped."""
         await outage.begin(self._archive, self._shared, error)
         epoch = self._shared.epoch
         await self._past.put(work, level)
+        if level == "majority" and self._shared.is_unflushed(work.thread_id):
+            message = (
+                f"Checkpoint {work.checkpoint_id!r} of thread {work.thread_id[:80]!r} is in MongoDB, but earlier puts "
+                f"of the thread, acknowledged at a lower level, are in Redis alone, which does not answer. ({error})"
+            )
+            raise DurabilityTimeoutError(message) from error
         if not self._shared.writing_through or self._shared.epoch != epoch:
-            await self._settler.forget_hot(work.thread_id)
+            try:
+                await self._settler.forget_hot(work.thread_id)
+            except JournalUnavailableError as gone:  # then the epoch after this outage makes everybody forget it
+                await outage.begin(self._archive, self._shared, gone)
 
     async def _journaled(self, work: Work, token: str) -> Sent:
         """Appends to the journal, giving it what it asks for."""
@@ -119,7 +129,7 @@ class JournalWriter:
                 upto = appended.entry_id or None
                 await within(self._settings.put_timeout_s, lambda: self._flusher.flush(shard, upto))
         except UnavailableError as error:
-            self._shared.dirty_shards.add(shard)
+            self._shared.note_unflushed(shard, work.thread_id, appended.counter)
             message = (
                 f"Checkpoint {work.checkpoint_id!r} of thread {work.thread_id[:80]!r} is journaled in Redis, but "
                 f"MongoDB did not confirm it within {self._settings.put_timeout_s:g} s. It will be flushed when "

@@ -10,7 +10,6 @@ for i = 3, #KEYS do
   if state[1] and state[1] == state[2] then
     if redis.call('HLEN', KEYS[i]) > max_fields then
       redis.call('DEL', KEYS[i])
-      redis.call('HINCRBY', header, 'dc', 1)
     else
       redis.call('PEXPIRE', KEYS[i], ttl)
     end

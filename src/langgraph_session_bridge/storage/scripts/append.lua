@@ -6,7 +6,7 @@ local parent, size, manifest, max_entries, max_bytes = ARGV[8], tonumber(ARGV[9]
 local archived = tonumber(ARGV[13])
 local first_document = 14 + archived * 6
 
-local shard = redis.call('HMGET', header, 'ep', 'n', 'b', 'dc')
+local shard = redis.call('HMGET', header, 'ep', 'n', 'b')
 if shard[1] ~= epoch then return {'EPOCH'} end
 for i = 14, first_document - 1, 6 do
   acknowledge(log, header, thread, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4],
@@ -14,10 +14,10 @@ for i = 14, first_document - 1, 6 do
 end
 local state = redis.call('HMGET', thread, 'g', 'e', 's', 'fl', 'tok', 'h/' .. ns, 'hold')
 if state[7] then return {'HELD'} end
-if not state[1] then return {'COLD', shard[4] or '0'} end
+if not state[1] then return cold(thread, header, epoch, ns) end
 if state[2] ~= epoch then return {'STALE'} end
 if state[1] ~= generation then return {'GENERATION', state[1]} end
-if not state[6] then return {'COLD', shard[4] or '0'} end
+if not state[6] then return cold(thread, header, epoch, ns) end
 local last, flushed, tokens = tonumber(state[3]), tonumber(state[4]), state[5] or ''
 
 -- A retry whose first attempt did arrive: the same answer again.

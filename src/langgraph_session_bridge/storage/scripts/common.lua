@@ -3,8 +3,9 @@
 --   h/<ns>         head: checkpoint id, empty if the namespace is known to have none
 --   m/<ns>/<cid>   manifest: {sequence, {fields a reader needs besides the checkpoint}}
 --   W/<ns>/<cid>   pending writes, oldest first: a line "sequence field" each (a later line for a field counts)
+--   ask/<ns>       note that the namespace is being read from the archive
 --   everything else: documents, named as in the archive
--- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · n, b backlog · dc drops
+-- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · n, b backlog · asks notes given
 
 -- Called without arguments: being loaded. (SCRIPT LOAD would do, but Redis 6.2 restores what it loaded after a restart.)
 if #ARGV == 0 then return 0 end
@@ -32,6 +33,18 @@ local function writes_of(thread, list)
     sequences[field] = tonumber(seq)
   end
   return fields, sequences
+end
+
+-- Answers that a namespace must be read from the archive, with a note. Whatever could outdate that reading takes the note:
+-- a put needs a fill first, which takes it; deleting, evicting and expiring take the whole hash.
+local function cold(thread, header, epoch, ns)
+  local note = redis.call('HGET', thread, 'ask/' .. ns)
+  if not note or string.sub(note, 1, #epoch + 1) ~= epoch .. ':' then
+    note = epoch .. ':' .. redis.call('HINCRBY', header, 'asks', 1)
+    redis.call('HSET', thread, 'ask/' .. ns, note)
+    if redis.call('HEXISTS', thread, 'g') == 0 then redis.call('PEXPIRE', thread, 60000) end
+  end
+  return {'COLD', note}
 end
 
 -- Removes what is flushed of a checkpoint that is no longer the head. Unflushed documents always stay.

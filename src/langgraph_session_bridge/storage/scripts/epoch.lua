@@ -8,5 +8,4 @@ if ordinal == '' then return {'NEW'} end
 if state[1] and tonumber(ordinal) <= tonumber(state[1]) then return {'LOW', state[1]} end
 redis.call('HDEL', header, 'ep') -- a full server refuses a script whose first write may grow
 redis.call('HSET', header, 'ep', ordinal, 'rid', run_id, 'id', deployment)
-redis.call('HINCRBY', header, 'dc', 1)
 return {'OK', ordinal}

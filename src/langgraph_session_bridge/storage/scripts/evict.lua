@@ -8,5 +8,4 @@ if state[1] then
   if stale_only ~= '1' and state[1] ~= state[2] then return {'DIRTY'} end
 end
 redis.call('DEL', thread)
-redis.call('HINCRBY', header, 'dc', 1)
 return {'OK'}

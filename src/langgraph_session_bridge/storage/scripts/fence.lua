@@ -6,5 +6,4 @@ if state[1] and tonumber(state[1]) >= tonumber(generation) then return {'OK'} en
 redis.call('DEL', thread)
 redis.call('HSET', thread, 'g', generation, 'e', redis.call('HGET', header, 'ep') or '', 's', 0, 'fl', 0)
 redis.call('PEXPIRE', thread, ttl)
-redis.call('HINCRBY', header, 'dc', 1)
 return {'OK'}

@@ -1,21 +1,20 @@
 -- Copies a namespace's head from the archive, unless the thread changed since the archive was asked.
 local thread, header = KEYS[1], KEYS[2]
-local epoch, drops, generation, ns, cid, ttl, manifest = unpack(ARGV, 1, 7)
+local epoch, note, generation, ns, cid, ttl, manifest = unpack(ARGV, 1, 7)
 local writes_count = tonumber(ARGV[8])
 
-local shard = redis.call('HMGET', header, 'ep', 'dc')
-if shard[1] ~= epoch then return {'EPOCH'} end
-if (shard[2] or '0') ~= drops then return {'RACED'} end
+if redis.call('HGET', header, 'ep') ~= epoch then return {'EPOCH'} end
+if redis.call('HGET', thread, 'ask/' .. ns) ~= note then return {'RACED'} end
 local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns, 's', 'fl', 'hold')
 if state[6] then return {'HELD'} end
 if state[1] then
   if state[2] ~= epoch then return {'STALE'} end
   if state[1] ~= generation then return {'GENERATION', state[1]} end
-  if state[3] then return {'OK'} end
 else
   redis.call('HSET', thread, 'g', generation, 'e', epoch, 's', 0, 'fl', 0)
 end
 
+redis.call('HDEL', thread, 'ask/' .. ns)
 local at = 9
 local lists = {}
 for _ = 1, writes_count do

@@ -8,5 +8,4 @@ if state[1] ~= state[2] then return {'DIRTY'} end
 redis.call('DEL', thread)
 redis.call('HSET', thread, 'hold', 1)
 redis.call('PEXPIRE', thread, ttl)
-redis.call('HINCRBY', header, 'dc', 1)
 return {'OK'}

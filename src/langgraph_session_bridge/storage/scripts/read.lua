@@ -2,13 +2,13 @@
 local thread, header = KEYS[1], KEYS[2]
 local epoch, ns, cid = ARGV[1], ARGV[2], ARGV[3]
 
-local shard = redis.call('HMGET', header, 'ep', 'dc')
+local shard = redis.call('HMGET', header, 'ep')
 if shard[1] ~= epoch then return {'EPOCH'} end
 local state = redis.call('HMGET', thread, 'g', 'e', 'h/' .. ns, 'hold')
 if state[4] then return {'HELD'} end
-if not state[1] then return {'COLD', shard[2] or '0'} end
+if not state[1] then return cold(thread, header, epoch, ns) end
 if state[2] ~= epoch then return {'STALE'} end
-if not state[3] then return {'COLD', shard[2] or '0'} end
+if not state[3] then return cold(thread, header, epoch, ns) end
 local head = state[3]
 if cid == '' then
   if head == '' then return {'NONE', state[1]} end
