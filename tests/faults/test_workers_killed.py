@@ -185,9 +185,12 @@ async def main():
 asyncio.run(main())
 """,
     "a thread still putting": """
-import threading
+import contextlib, threading
 run_steps(saver, 't', 0, 5)
-threading.Thread(target=run_steps, args=(saver, 'other', 0, 100000), daemon=True).start()
+def others():
+    with contextlib.suppress(Exception):  # whatever an exiting interpreter still allows
+        run_steps(saver, 'other', 0, 100000)
+threading.Thread(target=others, daemon=True).start()
 """,
 }
 

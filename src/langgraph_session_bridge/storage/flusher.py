@@ -136,8 +136,11 @@ class Flusher:
             await work
         except SessionBridgeError as error:
             logger.warning("%s failed and will be tried again: %s", what, error)
-        except Exception:
-            logger.exception("%s failed unexpectedly and will be tried again.", what)
+        except Exception as error:
+            if "after shutdown" in str(error):  # asyncio's words when the interpreter exits
+                logger.debug("%s: too late, what is left stays in the journal.", what)
+            else:
+                logger.exception("%s failed unexpectedly and will be tried again.", what)
         else:
             return True
         self._shared.counters["flush_failures"] += 1

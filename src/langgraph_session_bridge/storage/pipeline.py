@@ -88,14 +88,13 @@ class Pipeline:
     ) -> Snapshot | None:
         """The archive's view, unless this process knows of something newer that only the journal has."""
         snapshot = await self._archived(thread_id, ns, checkpoint_id)
-        known = checkpoint_id or self._shared.hints.newest(thread_id, ns)
-        missing = self._shared.hints.layout(thread_id, ns, known) is not None and (
-            snapshot is None or snapshot.document["c"] < known
-        )
-        if missing or self._shared.is_unflushed(thread_id):
+        newest = checkpoint_id or self._shared.hints.newest(thread_id, ns)
+        known = self._shared.hints.layout(thread_id, ns, newest) is not None
+        missing = newest if known and (snapshot is None or snapshot.document["c"] < newest) else ""
+        if missing := missing or self._shared.newest_unflushed(thread_id, checkpoint_id):
             message = (
-                f"Thread {thread_id[:80]!r} has puts in Redis that are not yet in MongoDB, and Redis does not answer; "
-                f"an older state is not returned in their place. ({error})"
+                f"Thread {thread_id[:80]!r} has puts (checkpoint {missing!r}) in Redis that are not yet in MongoDB, "
+                f"and Redis does not answer; an older state is not returned in their place. ({error})"
             )
             raise UnavailableError(message) from error
         return snapshot

@@ -33,7 +33,7 @@ class Shared:
     epoch: int = 0
     """Epoch that ranks writes past the journal."""
     _next_probe: float = 0.0
-    _unflushed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _unflushed: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     _archived: dict[int, list[Entry]] = field(default_factory=dict)
     _calls: itertools.count[int] = field(default_factory=itertools.count)
     _last_tick: int = 0
@@ -58,34 +58,36 @@ class Shared:
                 self._archived[shard] = others
         return [entry for entry in entries if entry.thread_id == thread_id]
 
-    def note_unflushed(self, shard: int, thread_id: str, counter: int) -> None:
+    def note_unflushed(self, shard: int, thread_id: str, checkpoint_id: str, counter: int) -> None:
         """Remembers that the journal alone has a put of this process."""
         with self._lock:
-            self._unflushed[thread_id] = (shard, counter)
+            self._unflushed[thread_id, checkpoint_id] = (shard, counter)
         self.dirty_shards.add(shard)
 
     def note_flushed(self, entries: Sequence[Entry]) -> None:
         """Forgets what is archived now."""
         with self._lock:
             for entry in entries:
-                if self._unflushed.get(entry.thread_id, (0, entry.counter + 1))[1] <= entry.counter:
-                    del self._unflushed[entry.thread_id]
+                key = (entry.thread_id, entry.checkpoint_id)
+                if self._unflushed.get(key, (0, entry.counter + 1))[1] <= entry.counter:
+                    del self._unflushed[key]
 
-    def unflushed(self) -> dict[str, tuple[int, int]]:
-        """Threads with puts of this process that the journal alone may have: shard and counter of the newest."""
+    def unflushed(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Checkpoints with puts of this process that the journal alone may have: shard and counter of the newest."""
         with self._lock:
             return dict(self._unflushed)
 
-    def note_empty(self, known: Mapping[str, tuple[int, int]], shards: set[int]) -> None:
+    def note_empty(self, known: Mapping[tuple[str, str], tuple[int, int]], shards: set[int]) -> None:
         """Forgets what other processes flushed: these shards had no backlog after `known` was noted."""
         with self._lock:
-            for thread_id, noted in known.items():
-                if noted[0] in shards and self._unflushed.get(thread_id) == noted:
-                    del self._unflushed[thread_id]
+            for key, noted in known.items():
+                if noted[0] in shards and self._unflushed.get(key) == noted:
+                    del self._unflushed[key]
 
-    def is_unflushed(self, thread_id: str) -> bool:
-        """Whether the journal alone may have a put of this process."""
-        return thread_id in self._unflushed
+    def newest_unflushed(self, thread_id: str, checkpoint_id: str = "") -> str:
+        """Highest id of a thread's checkpoints (or the given one) that the journal alone may have puts of; or empty."""
+        ids = (key[1] for key in self.unflushed() if key[0] == thread_id and checkpoint_id in ("", key[1]))
+        return max(ids, default="")
 
     def may_probe(self) -> bool:
         """Whether an unreachable journal may be tried again, at most twice a second."""

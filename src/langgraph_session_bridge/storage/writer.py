@@ -70,14 +70,14 @@ class JournalWriter:
             await self._confirm(work, sent)
         else:
             shard = self._journal.shard_of(work.thread_id)
-            self._shared.note_unflushed(shard, work.thread_id, sent.appended.counter)
+            self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, sent.appended.counter)
 
     async def _put_past_journal(self, work: Work, level: Level, error: JournalUnavailableError) -> None:
         """Writes through; if the journal came back meanwhile, what it shows of the thread is dropped."""
         await outage.begin(self._archive, self._shared, error)
         epoch = self._shared.epoch
         await self._past.put(work, level)
-        if level == "majority" and self._shared.is_unflushed(work.thread_id):
+        if level == "majority" and self._shared.newest_unflushed(work.thread_id):
             message = (
                 f"Checkpoint {work.checkpoint_id!r} of thread {work.thread_id[:80]!r} is in MongoDB, but earlier puts "
                 f"of the thread, acknowledged at a lower level, are in Redis alone, which does not answer. ({error})"
@@ -129,7 +129,7 @@ class JournalWriter:
                 upto = appended.entry_id or None
                 await within(self._settings.put_timeout_s, lambda: self._flusher.flush(shard, upto))
         except UnavailableError as error:
-            self._shared.note_unflushed(shard, work.thread_id, appended.counter)
+            self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, appended.counter)
             message = (
                 f"Checkpoint {work.checkpoint_id!r} of thread {work.thread_id[:80]!r} is journaled in Redis, but "
                 f"MongoDB did not confirm it within {self._settings.put_timeout_s:g} s. It will be flushed when "
