@@ -68,7 +68,7 @@ class ScriptRunner:
         """Any call of the client, with outages as our own error."""
         async with self._slots:
             try:
-                return await call(*args)
+                return await _cancellable(call(*args))
             except redis_errors.AuthenticationError as error:
                 message = f"Redis refused the credentials: {error}. Check the user and password in the URL."
                 raise ConfigurationError(message) from error
@@ -150,6 +150,16 @@ class ScriptRunner:
                 )
                 raise ConfigurationError(message)
             ordinal = str(await self._next_epoch())
+
+
+async def _cancellable(work: Awaitable[Any]) -> Any:
+    """Awaits a client's call; a cancellation that redis-py swallowed (8.1 does, while it probes a socket) is raised."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    answer = await work
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 def _load_scripts(prefix: str) -> dict[str, str]:
