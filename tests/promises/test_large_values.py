@@ -20,7 +20,7 @@ def noise(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-@pytest.fixture(params=["redis+pymongo", "mongo+pymongo", "redis+motor"])
+@pytest.fixture(params=["redis+pymongo", "mongo+pymongo"])
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

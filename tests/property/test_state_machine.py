@@ -21,7 +21,7 @@ COMMON = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 }
 PROFILES = {
-    "default": settings(max_examples=60, stateful_step_count=30, **COMMON),
+    "default": settings(max_examples=25, stateful_step_count=30, **COMMON),
     "long": settings(max_examples=500, stateful_step_count=60, **COMMON),
 }
 
