@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     """Metadata keys stored in the clear so that MongoDB can preselect on them in `list`."""
     hints_max: int = Field(4096, ge=1)
     """Checkpoints whose layout a process remembers, to send only what changed."""
+    hints_max_bytes: int = Field(64 * MIB, ge=1)
+    """Most memory for these layouts, roughly (16 bytes for each element of a list, besides the small values)."""
 
     @field_validator("redact_keys")
     @classmethod

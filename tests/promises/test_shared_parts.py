@@ -100,10 +100,10 @@ def forget_hot(servers: EmbeddedServers, store: str) -> None:
 async def read_slowly(pipeline: Any, refused: Any) -> Any:
     """What a reader would fill the journal with, after it asked MongoDB."""
     from langgraph_session_bridge.storage.documents import name_of
+    from langgraph_session_bridge.storage.pool import Pool
 
     reader = pipeline.reader
     head = await pipeline.archive.head("t", 0, "")
-    documents = await reader._writes_from("t", 0, "", head["c"])
-    documents[name_of(head)] = head
-    await reader._assemble("t", 0, name_of(head), documents)
-    return reader._fill("t", 0, "", head["c"], documents, refused.note)
+    pool = Pool({name_of(head): head})
+    await reader._complete("t", 0, pool, [name_of(head)])
+    return reader._fill("t", 0, "", head["c"], pool, refused.note)

@@ -12,7 +12,7 @@ def layout(generation: int = 0) -> Layout:
 
 
 def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
-    hints = Hints(3)
+    hints = Hints(3, 2**20)
     for number in range(10):
         hints.remember_layout("t", "", f"{number}", layout())
     for number in range(10):
@@ -22,7 +22,7 @@ def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
 
 
 def test_what_is_used_again_stays() -> None:
-    hints = Hints(2)
+    hints = Hints(2, 2**20)
     hints.remember_layout("t", "", "a", layout())
     hints.remember_layout("t", "", "b", layout())
     hints.remember_layout("t", "", "a", layout())
@@ -31,7 +31,7 @@ def test_what_is_used_again_stays() -> None:
 
 
 def test_newest_is_of_the_namespace_only() -> None:
-    hints = Hints(10)
+    hints = Hints(10, 2**20)
     for ns, checkpoint_id in (("", "1"), ("", "3"), ("", "2"), ("child", "9")):
         hints.remember_layout("t", ns, checkpoint_id, layout())
     hints.remember_layout("other", "", "8", layout())
@@ -39,7 +39,7 @@ def test_newest_is_of_the_namespace_only() -> None:
 
 
 def test_a_forgotten_thread_leaves_nothing_but_others_stay() -> None:
-    hints = Hints(10)
+    hints = Hints(10, 2**20)
     hints.remember_layout("t", "", "1", layout(2))
     hints.remember_layout("u", "", "1", layout(3))
     hints.forget("t")
@@ -48,7 +48,7 @@ def test_a_forgotten_thread_leaves_nothing_but_others_stay() -> None:
 
 
 def test_many_threads_may_remember_forget_and_look_at_once() -> None:
-    hints, failures = Hints(50), []
+    hints, failures = Hints(50, 2**20), []
 
     def work(number: int) -> None:
         try:

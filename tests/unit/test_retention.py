@@ -98,8 +98,8 @@ def part(checkpoint_id: str, channel: str) -> str:
 
 
 def removed(gone: list[Any], left: list[Any], names: list[str], chunked: dict[str, Any] | None = None) -> list[str]:
-    found = unreferenced(mains_of(*left), mains_of(*gone), names, chunked or {})
-    return sorted(found)
+    outlines = {name: {} for name in names} | (chunked or {})
+    return sorted(unreferenced(mains_of(*left), mains_of(*gone), outlines))
 
 
 def test_parts_stay_with_the_checkpoints_that_refer_to_them() -> None:

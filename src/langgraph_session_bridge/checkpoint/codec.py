@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite, writes_sort_key
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
+from langgraph_session_bridge.checkpoint.shapes import put_together, take_apart
+from langgraph_session_bridge.checkpoint.thinning import ONE
 from langgraph_session_bridge.errors import DataIntegrityError
 from langgraph_session_bridge.storage.hints import StoredValue
-from langgraph_session_bridge.storage.reader import Snapshot
+from langgraph_session_bridge.storage.pool import Snapshot
+from langgraph_session_bridge.storage.runs import Lineages, unpack
 
 
-def layout_of(snapshot: Snapshot, versions: Mapping[str, Any]) -> dict[str, StoredValue]:
+def layout_of(snapshot: Snapshot, checkpoint: Checkpoint, fingerprints: Fingerprints) -> dict[str, StoredValue]:
     """Where the values of a stored checkpoint are, for the next put on it."""
-    values: dict[str, StoredValue] = {}
+    versions, values = checkpoint["channel_versions"], checkpoint["channel_values"]
+    layout: dict[str, StoredValue] = {}
     for entry in snapshot.document["v"]:
         channel = entry["c"]
         version = versions.get(channel, "")
-        if "o" not in entry:
-            values[channel] = StoredValue(version=version, inline=(entry["y"], entry["d"]))
-            continue
-        chunks = snapshot.parts.get(entry["o"], {}).get("x")
-        values[channel] = StoredValue(version=version, part=entry["o"], chunks=chunks)
-    return values
+        if "l" in entry:
+            layout[channel] = _list_layout(entry, version, values[channel], fingerprints)
+        elif "o" in entry:
+            chunks = snapshot.parts.get(entry["o"], {}).get("x")
+            prints = fingerprints.of(values[channel])
+            layout[channel] = StoredValue(version=version, part=entry["o"], chunks=chunks, prints=prints)
+        else:
+            layout[channel] = StoredValue(version=version, inline=(entry["y"], entry["d"]))
+    return layout
+
+
+def _list_layout(entry: Mapping[str, Any], version: Any, value: Any, fingerprints: Fingerprints) -> StoredValue:
+    pieces = unpack(entry["l"])
+    newest = pieces[-1].lineage
+    end = max(piece.stop for piece in pieces if piece.lineage == newest)
+    shape, elements = take_apart(value) or ("", [])  # as the caller got it: the stock serde makes lists of tuples
+    prints = fingerprints.of_each(elements)
+    return StoredValue(version=version, shape=shape, pieces=pieces, tail=(newest, end), prints=prints)
 
 
 def decode_tuple(serde: SerializerProtocol, snapshot: Snapshot) -> CheckpointTuple:
@@ -42,45 +59,72 @@ def decode_tuple(serde: SerializerProtocol, snapshot: Snapshot) -> CheckpointTup
         checkpoint=cast(Checkpoint, {**body, "channel_values": decode_values(serde, snapshot)}),
         metadata=serde.loads_typed(tuple(document["z"])),
         parent_config=config_of(thread_id, ns, document["p"]) if document["p"] else None,
-        pending_writes=decode_writes(serde, snapshot.writes),
+        pending_writes=decode_writes(serde, snapshot),
     )
 
 
 def decode_values(serde: SerializerProtocol, snapshot: Snapshot) -> dict[str, Any]:
     """Channel values of a stored checkpoint."""
-    return {entry["c"]: serde.loads_typed(_value(snapshot, entry)) for entry in snapshot.document["v"]}
+    return {entry["c"]: _value(serde, snapshot, entry) for entry in snapshot.document["v"]}
 
 
-def _value(snapshot: Snapshot, entry: Mapping[str, Any]) -> tuple[str, bytes]:
-    if "o" not in entry:
-        return entry["y"], entry["d"]
-    document = snapshot.document
-    part = snapshot.parts.get(entry["o"])
-    if part is None:
-        message = (
-            f"Checkpoint {document['c']!r} of thread {document['t'][:80]!r} refers to a value of channel "
-            f"{entry['c']!r} that is stored nowhere. It may have been pruned while the checkpoint was written."
-        )
-        raise DataIntegrityError(message)
-    return part["y"], part["d"]
+def _value(serde: SerializerProtocol, snapshot: Snapshot, entry: Mapping[str, Any]) -> Any:
+    if "l" not in entry:
+        return serde.loads_typed(_typed(snapshot, entry, snapshot.document))
+    return put_together(entry["s"], _elements(serde, snapshot.lineages, entry, snapshot.document), serde)
+
+
+def _typed(snapshot: Snapshot, row: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[str, bytes]:
+    found = snapshot.parts.get(row["o"]) if "o" in row else row
+    if found is None:
+        raise _lost(document, row["c"])
+    return found["y"], found["d"]
+
+
+def _elements(
+    serde: SerializerProtocol, lineages: Lineages, row: Mapping[str, Any], document: Mapping[str, Any]
+) -> list[Any]:
+    try:
+        typed = [element for piece in unpack(row["l"]) for element in lineages.elements(piece)]
+    except KeyError as error:
+        raise _lost(document, row["c"]) from error
+    return [serde.loads_typed(element) for element in typed]
+
+
+def _lost(document: Mapping[str, Any], channel: str) -> DataIntegrityError:
+    name = document.get("c") or document["k"]
+    return DataIntegrityError(
+        f"Checkpoint {name!r} of thread {document['t'][:80]!r} refers to a value of channel {channel!r} that is stored "
+        "nowhere. It may have been pruned while the checkpoint was written."
+    )
 
 
 def decode_writes(
-    serde: SerializerProtocol, documents: Iterable[Mapping[str, Any]], channels: set[str] | None = None
+    serde: SerializerProtocol, snapshot: Snapshot, channels: set[str] | None = None
 ) -> list[PendingWrite]:
     """Pending writes in `writes_sort_key` order; for each task and index the first ordinary write counts."""
-    rows: dict[tuple[str, int], tuple[str, Mapping[str, Any]]] = {}
-    for document in sorted(documents, key=lambda row: row["q"]):
+    rows: dict[tuple[str, int], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+    for document in sorted(snapshot.writes, key=lambda row: row["q"]):
         for row in document["w"]:
             key = (document["a"], row["i"])
             if row["i"] < 0 or key not in rows:
-                rows[key] = (document["h"], row)
-    ordered = sorted(rows.items(), key=lambda item: writes_sort_key(item[1][0], *item[0]))
+                rows[key] = (document, row)
+    ordered = sorted(rows.items(), key=lambda item: writes_sort_key(item[1][0]["h"], *item[0]))
     return [
-        (task_id, row["c"], serde.loads_typed((row["y"], row["d"])))
-        for (task_id, _), (_, row) in ordered
+        (task_id, row["c"], _written(serde, snapshot, row, document))
+        for (task_id, _), (document, row) in ordered
         if channels is None or row["c"] in channels
     ]
+
+
+def _written(serde: SerializerProtocol, snapshot: Snapshot, row: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
+    """The value of a row: its own, or that of the part or the elements which it refers to."""
+    if "l" not in row:
+        return serde.loads_typed(_typed(snapshot, row, document))
+    elements = _elements(serde, snapshot.lineages, row, document)
+    for position in row.get("u", ()):
+        elements[position].id = None  # its reducer named it later
+    return elements[0] if row["s"] == ONE else put_together(row["s"], elements, serde)
 
 
 def config_of(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite
@@ -10,7 +11,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph_session_bridge.checkpoint.codec import decode_values, decode_writes
 from langgraph_session_bridge.storage.pipeline import Pipeline
-from langgraph_session_bridge.storage.reader import Snapshot
+from langgraph_session_bridge.storage.pool import Snapshot
 
 
 async def channel_history(
@@ -28,7 +29,7 @@ async def channel_history(
     seeds: dict[str, Any] = {}
     for snapshot in chain:
         remaining = set(channels) - seeds.keys()
-        for write in reversed(decode_writes(serde, snapshot.writes, remaining)):
+        for write in reversed(decode_writes(serde, snapshot, remaining)):
             writes[write[1]].append(write)
         seeds |= _values(serde, snapshot, remaining)
     result: dict[str, DeltaChannelHistory] = {}
@@ -60,5 +61,4 @@ async def _chain(pipeline: Pipeline, thread_id: str, ns: str, checkpoint_id: str
 def _values(serde: SerializerProtocol, snapshot: Snapshot, channels: set[str]) -> dict[str, Any]:
     stored = [entry for entry in snapshot.document["v"] if entry["c"] in channels]
     document = {**snapshot.document, "v": stored}
-    chosen = Snapshot(generation=snapshot.generation, document=document, parts=snapshot.parts, writes=snapshot.writes)
-    return decode_values(serde, chosen)
+    return decode_values(serde, replace(snapshot, document=document))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,14 @@ from langgraph_session_bridge.storage.documents import (
     writes_prefix,
 )
 from langgraph_session_bridge.storage.pipeline import Pipeline
+from langgraph_session_bridge.storage.runs import overlaps, pieces_of, run_of, united
 
 STRATEGIES = ("keep_latest", "delete", "delete_all")
 _COPY_PAGE = 200
 
 Mains = Mapping[str, Mapping[str, Any]]
+Outlines = Mapping[str, Mapping[str, Any]]
+Documents = Sequence[Mapping[str, Any]]
 
 
 def latest_kept(mains: Mains, serde: SerializerProtocol) -> set[str]:
@@ -57,27 +60,39 @@ def _delta_channels(main: Mapping[str, Any], serde: SerializerProtocol) -> set[s
     return set(metadata.get("counters_since_delta_snapshot") or {})
 
 
-def unreferenced(mains: Mains, gone: Mains, names: Iterable[str], chunked: Mapping[str, Any]) -> list[str]:
-    """Names of parts, writes and chunks that belonged to checkpoints that are gone, and to none that is left.
+def unreferenced(mains: Mains, gone: Mains, outlines: Outlines) -> list[str]:
+    """Names of parts, runs, writes and chunks that belonged to checkpoints that are gone, and to none that is left.
 
     Args:
         mains: Checkpoints that are left, by name.
         gone: Checkpoints that were deleted, by name.
-        names: Names of all documents of the thread.
-        chunked: The documents that are continued in chunks.
+        outlines: All documents of the thread, without content.
     """
-    kept = {part for main in mains.values() for part in parts_of(main)}
-    lost = {part for main in gone.values() for part in parts_of(main)} - kept
     spaces = {writes_prefix(main["n"], main["c"]) for main in gone.values()}
-    removed = [
-        name
-        for name in names
-        if name in lost
-        or (name.startswith("w/") and name.rsplit("/", 2)[0] + "/" in spaces)
-        or (name.startswith("p/") and name not in kept and _owner(name) in spaces)
-    ]
-    chunks = {chunk for name in {*removed, *gone} & set(chunked) for chunk in chunk_fields(chunked[name])}
+    writes = {name: outline for name, outline in outlines.items() if name.startswith("w/")}
+    removed = [name for name in writes if name.rsplit("/", 2)[0] + "/" in spaces]
+    others = [outline for name, outline in writes.items() if name.rsplit("/", 2)[0] + "/" not in spaces]
+    left = [*mains.values(), *others]
+    lost = [*gone.values(), *[writes[name] for name in removed]]
+    removed += _parts(left, lost, outlines, spaces) + _runs(left, lost, outlines)
+    chunks = {chunk for name in {*removed, *gone} & set(outlines) for chunk in chunk_fields(outlines[name])}
     return removed + sorted(chunks)
+
+
+def _parts(left: Documents, lost: Documents, outlines: Outlines, spaces: set[str]) -> list[str]:
+    """Parts that something lost referred to, or that a checkpoint that is gone introduced, and nothing left needs."""
+    kept = {part for document in left for part in parts_of(document)}
+    dropped = {part for document in lost for part in parts_of(document)}
+    parts = [name for name in outlines if name.startswith("p/") and name not in kept]
+    return [name for name in parts if name in dropped or _owner(name) in spaces]
+
+
+def _runs(left: Documents, lost: Documents, outlines: Outlines) -> list[str]:
+    """Runs that hold a piece of something lost, and none of what is left."""
+    kept = united(piece for document in left for piece in pieces_of(document))
+    dropped = united(piece for document in lost for piece in pieces_of(document))
+    held = {name: run_of(name, outline).piece for name, outline in outlines.items() if name.startswith("s/")}
+    return [name for name, piece in held.items() if overlaps(piece, dropped) and not overlaps(piece, kept)]
 
 
 def _owner(part: str) -> str:
@@ -131,12 +146,15 @@ async def _keep_only(pipeline: Pipeline, thread_id: str, choose: Callable[[Mains
     if not gone:
         return
     prefix = thread_prefix(thread_id, generation)
-    chunked = await archive.chunked(thread_id, generation)
+    before = await archive.outlines(thread_id, generation)
     await pipeline.bury(thread_id, [prefix + name for name in gone])
     await pipeline.forget(thread_id)
     left = await pipeline.reader.mains(thread_id, generation)
-    names = await archive.names(thread_id, generation, "")
-    await archive.delete(thread_id, [prefix + name for name in unreferenced(left, gone, names, chunked)])
+    outlines = before | await archive.outlines(thread_id, generation)
+    removed = unreferenced(left, gone, outlines)
+    runs = [name for name in removed if name.startswith("s/")]
+    await archive.delete_runs(thread_id, [(prefix + name, outlines[name]["e"]) for name in runs])
+    await archive.delete(thread_id, [prefix + name for name in removed if not name.startswith("s/")])
 
 
 async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
@@ -168,5 +186,5 @@ def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> E
     """The document in another thread; its rank there is lower than that of any put to come."""
     name = name_of(row)
     moved = {**row, "_id": thread_prefix(target, generation) + name, "t": target}
-    first_wins = name.startswith("x/") or name.rpartition("/")[2].startswith("+")
+    first_wins = name.startswith(("x/", "s/")) or name.rpartition("/")[2].startswith("+")
     return Encoded(field=name, raw=with_sequence(re_encode(moved), rank), first_wins=first_wins)

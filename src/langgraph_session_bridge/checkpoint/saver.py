@@ -21,6 +21,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph_session_bridge.checkpoint import codec, delta, retention
+from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
 from langgraph_session_bridge.checkpoint.identifiers import (
     address,
     checked_filter,
@@ -32,13 +33,14 @@ from langgraph_session_bridge.checkpoint.identifiers import (
     optional_checkpoint_id,
 )
 from langgraph_session_bridge.checkpoint.metadata import filterable, matches, preselection, redacted
-from langgraph_session_bridge.checkpoint.work import CheckpointWork, Limits, WritesWork
+from langgraph_session_bridge.checkpoint.serialising import Limits
+from langgraph_session_bridge.checkpoint.work import CheckpointWork, WritesWork
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError
 from langgraph_session_bridge.settings import Ack, Driver, Settings
 from langgraph_session_bridge.storage.clients import check_mongo, check_redis
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.pipeline import Pipeline
-from langgraph_session_bridge.storage.reader import Snapshot
+from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.runtime import Runtime, from_addresses
 from langgraph_session_bridge.storage.stats import Stats
 from langgraph_session_bridge.storage.writer import Level
@@ -228,9 +230,11 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         thread_id, ns, parent = address(config)
         checked_id("checkpoint id", checkpoint["id"])
         pipeline = await self._runtime.pipeline()
+        hints = self._runtime.shared.hints
         stored = redacted(get_checkpoint_metadata(config, metadata), metadata, self._redact)
         work = CheckpointWork(
             serde=self.serde,
+            fingerprints=Fingerprints(self.serde),
             thread_id=thread_id,
             ns=ns,
             parent=parent,
@@ -239,7 +243,8 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             filterable=filterable(stored, self._filter_keys),
             new_versions=new_versions,
             limits=self._limits,
-            parent_known=self._runtime.shared.hints.layout(thread_id, ns, parent) is not None,
+            known=hints.layout(thread_id, ns, parent),
+            written=hints.written(thread_id, ns, parent),
         )
         await pipeline.put(work, self._level(config))
         return codec.config_of(thread_id, ns, checkpoint["id"])
@@ -276,6 +281,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         pipeline = await self._runtime.pipeline()
         work = WritesWork(
             serde=self.serde,
+            fingerprints=Fingerprints(self.serde),
             thread_id=thread_id,
             ns=ns,
             checkpoint_id=checkpoint_id,
@@ -284,6 +290,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             writes=writes,
             limits=self._limits,
         )
+        self._runtime.shared.hints.remember_writes(thread_id, ns, checkpoint_id, work.written)
         await pipeline.put(work, self._level(config))
 
     def put_writes(
@@ -333,9 +340,10 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         return self._runtime.run(self.aget_tuple(config), _AINVOKE)
 
     def _decoded(self, snapshot: Snapshot) -> CheckpointTuple:
+        """The checkpoint for a caller who may go on from it: what it was made of is remembered."""
         found = codec.decode_tuple(self.serde, snapshot)
         document = snapshot.document
-        values = codec.layout_of(snapshot, found.checkpoint["channel_versions"])
+        values = codec.layout_of(snapshot, found.checkpoint, Fingerprints(self.serde))
         layout = Layout(generation=snapshot.generation, values=values)
         self._runtime.shared.hints.remember_layout(document["t"], document["n"], document["c"], layout)
         return found
@@ -368,7 +376,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             left = 1 if configurable_of(config).get("checkpoint_ns") is not None else left
         source = self._matching(await self._runtime.pipeline(), config, wanted, bound or None)
         async for snapshot in source:
-            yield self._decoded(snapshot)
+            yield codec.decode_tuple(self.serde, snapshot)
             if left is not None:
                 left -= 1
                 if left == 0:

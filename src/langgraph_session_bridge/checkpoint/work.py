@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from langgraph_session_bridge.errors import ValueTooLargeError
+from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
+from langgraph_session_bridge.checkpoint.lists import ListValue
+from langgraph_session_bridge.checkpoint.serialising import Limits, Typed, serialise
+from langgraph_session_bridge.checkpoint.shapes import take_apart
+from langgraph_session_bridge.checkpoint.thinning import Fresh, Written, WrittenRow, describe, thin
 from langgraph_session_bridge.storage.documents import (
     Document,
     checkpoint_field,
@@ -21,39 +25,23 @@ from langgraph_session_bridge.storage.documents import (
 )
 from langgraph_session_bridge.storage.hints import Layout, StoredValue
 from langgraph_session_bridge.storage.protocols import Kind
-from langgraph_session_bridge.storage.work import Prepared
+from langgraph_session_bridge.storage.runs import pack
+from langgraph_session_bridge.storage.work import Extend, Prepared
 
 _ROW_BYTES = 64
 """What a value costs in a document besides its own bytes."""
-Typed = tuple[str, bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Sizes that decide where a value goes, in bytes."""
-
-    inline: int
-    ceiling: int
-
-
-def serialise(serde: SerializerProtocol, value: Any, what: str, ceiling: int) -> Typed:
-    """Serialises a value, refusing it by name if it is over the ceiling."""
-    kind, data = serde.dumps_typed(value)
-    if len(data) > ceiling:
-        message = f"{what} is {len(data):,} bytes serialised, over max_value_bytes={ceiling:,}. Nothing was written."
-        raise ValueTooLargeError(message)
-    return kind, bytes(data)  # a bytearray serialises to itself
 
 
 @dataclass(slots=True, kw_only=True)
 class CheckpointWork:
     """A checkpoint to store.
 
-    Changed values are serialised at construction, since callers go on mutating them; so are the others, unless this
-    process knows where the parent's are.
+    What changed is serialised at construction, since callers go on mutating it; so is everything else, unless this
+    process knows where the parent's values are.
     """
 
     serde: SerializerProtocol
+    fingerprints: Fingerprints
     thread_id: str
     ns: str
     parent: str
@@ -62,11 +50,13 @@ class CheckpointWork:
     filterable: Mapping[str, Any]
     new_versions: ChannelVersions
     limits: Limits
-    parent_known: bool
+    known: Layout | None
+    written: Written = field(default_factory=dict)
     kind: Kind = "c"
     control: bool = False
     checkpoint_id: str = ""
     _typed: dict[str, Typed] = field(default_factory=dict)
+    _lists: dict[str, ListValue] = field(default_factory=dict)
     _body: Typed = ("", b"")
     _meta: Typed = ("", b"")
 
@@ -77,28 +67,53 @@ class CheckpointWork:
         self._body = serialise(self.serde, body, "The checkpoint's version maps", ceiling)
         self._meta = serialise(self.serde, self.metadata, "The checkpoint's metadata", ceiling)
         for channel in self.checkpoint["channel_values"]:
-            if channel in self.new_versions or not self.parent_known:
-                self._serialised(channel)
+            if channel in self.new_versions or self.known is None:
+                self._take(channel)
 
-    def _serialised(self, channel: str) -> Typed:
-        if channel not in self._typed:
-            value = self.checkpoint["channel_values"][channel]
-            what = f"Channel {channel!r} of thread {self.thread_id[:80]!r}"
-            self._typed[channel] = serialise(self.serde, value, what, self.limits.ceiling)
-        return self._typed[channel]
+    def _take(self, channel: str) -> None:
+        """Serialises what is new of a channel, by element where the value has elements and is not small."""
+        if channel in self._typed or channel in self._lists:
+            return
+        value = self.checkpoint["channel_values"][channel]
+        what = f"Channel {channel!r} of thread {self.thread_id[:80]!r}"
+        apart = take_apart(value)
+        if apart is not None:
+            made = ListValue(self.serde, self.fingerprints, *apart, what=what, limits=self.limits)
+            if made.take(self._base(channel, self.known)):
+                self._lists[channel] = made
+                return
+        self._typed[channel] = serialise(self.serde, value, what, self.limits.ceiling)
 
-    def prepare(self, parent: Layout | None) -> Prepared:
-        """Lays out the checkpoint: small values inside, new ones as parts, unchanged ones by reference."""
-        values: dict[str, StoredValue] = {}
-        parts: list[Document] = []
-        shared: list[str] = []
+    @staticmethod
+    def _base(channel: str, parent: Layout | None) -> StoredValue | None:
+        return parent.values.get(channel) if parent is not None else None
+
+    def prepare(self, parent: Layout | None, extend: Extend) -> Prepared:
+        """Lays out the checkpoint: small values inside, new ones beside it, unchanged ones by reference."""
+        prepared = Prepared(values={})
         for channel in self.checkpoint["channel_values"]:
             known = self._unchanged(channel, parent)
             if known is None:
-                values[channel] = self._place(channel, parts)
+                known = self._place(channel, parent, prepared, extend)
             else:
-                values[channel] = known
-                shared += fields_of(known)
+                _share(known, prepared)
+            prepared.values[channel] = known
+            prepared.pieces += known.pieces
+        prepared.documents += self._main(prepared.values)
+        if self.written:
+            prepared.thinned = thin(self.fingerprints, self.written, self._fresh(prepared))
+        return prepared
+
+    def _fresh(self, prepared: Prepared) -> Iterator[Fresh]:
+        """What this put stores, for pending writes to refer to."""
+        own = {document.field for document in prepared.documents}
+        for channel, value in prepared.values.items():
+            if value.part in own:
+                yield Fresh(value=self.checkpoint["channel_values"][channel], prints=value.prints, part=value.part)
+        for made in self._lists.values():
+            yield from made.fresh()
+
+    def _main(self, values: Mapping[str, StoredValue]) -> list[Document]:
         header = {"c": self.checkpoint_id, "n": self.ns, "p": self.parent or None, "m": dict(self.filterable)}
         payload = {
             "v": [_entry(channel, value) for channel, value in values.items()],
@@ -107,30 +122,44 @@ class CheckpointWork:
         }
         name = checkpoint_field(self.ns, self.checkpoint_id)
         size = len(self._body[1]) + len(self._meta[1]) + len(values) * (_ROW_BYTES + self.limits.inline)
-        main = split(Document(field=name, header=header, payload=payload), size)
-        return Prepared(documents=[*parts, *main], shared=shared, values=values)
+        return split(Document(field=name, header=header, payload=payload), size)
+
+    def _version(self, channel: str) -> Any:
+        return self.checkpoint["channel_versions"].get(channel)
 
     def _unchanged(self, channel: str, parent: Layout | None) -> StoredValue | None:
         if parent is None or channel in self.new_versions:
             return None
-        known = parent.values.get(channel)
-        version = self.checkpoint["channel_versions"].get(channel)
+        known, version = parent.values.get(channel), self._version(channel)
         return known if known is not None and version is not None and known.version == version else None
 
-    def _place(self, channel: str, parts: list[Document]) -> StoredValue:
-        kind, data = self._serialised(channel)
-        version = self.checkpoint["channel_versions"].get(channel, "")
+    def _place(self, channel: str, parent: Layout | None, prepared: Prepared, extend: Extend) -> StoredValue:
+        self._take(channel)
+        version, base = self._version(channel) or "", self._base(channel, parent)
+        if channel in self._lists:
+            return self._lists[channel].place(base, version, prepared, extend)
+        kind, data = self._typed[channel]
         if len(data) <= self.limits.inline:
             return StoredValue(version=version, inline=(kind, data))
+        prints = self.fingerprints.of(self.checkpoint["channel_values"][channel])
+        if base is not None and base.part and base.prints == prints:  # written again with what it was
+            again = StoredValue(version=version, part=base.part, chunks=base.chunks, prints=prints)
+            _share(again, prepared)
+            return again
         name = part_field(self.ns, self.checkpoint_id, channel, version)
         pieces = split(Document(field=name, header={}, payload={"y": kind, "d": data}), len(data))
-        parts += pieces
-        return StoredValue(version=version, part=name, chunks=pieces[-1].payload.get("x"))
+        prepared.documents += pieces
+        return StoredValue(version=version, part=name, chunks=pieces[-1].payload.get("x"), prints=prints)
+
+
+def _share(value: StoredValue, prepared: Prepared) -> None:
+    prepared.shared += fields_of(value)
+    prepared.shared_pieces += value.pieces
 
 
 def fields_of(value: StoredValue) -> list[str]:
-    """Names of the documents that hold a value."""
-    if value.inline is not None:
+    """Names of the part that holds a value, and of its chunks."""
+    if not value.part:
         return []
     names = [value.part]
     if value.chunks:
@@ -141,6 +170,8 @@ def fields_of(value: StoredValue) -> list[str]:
 def _entry(channel: str, value: StoredValue) -> dict[str, Any]:
     if value.inline is not None:
         return {"c": channel, "y": value.inline[0], "d": value.inline[1]}
+    if value.pieces:
+        return {"c": channel, "s": value.shape, "l": pack(value.pieces)}
     return {"c": channel, "o": value.part}
 
 
@@ -149,6 +180,7 @@ class WritesWork:
     """One `put_writes` call: a single document for its ordinary writes, one for each control write."""
 
     serde: SerializerProtocol
+    fingerprints: Fingerprints
     thread_id: str
     ns: str
     checkpoint_id: str
@@ -160,9 +192,11 @@ class WritesWork:
     parent: str = ""
     control: bool = False
     _documents: list[Document] = field(default_factory=list)
+    written: dict[str, list[WrittenRow]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ordinary: list[dict[str, Any]] = []
+        described: list[WrittenRow] = []
         controls: dict[int, dict[str, Any]] = {}
         for position, (channel, value) in enumerate(self.writes):
             what = f"The pending write to channel {channel!r} of thread {self.thread_id[:80]!r}"
@@ -173,9 +207,12 @@ class WritesWork:
                 controls[idx] = row
             else:
                 ordinary.append(row)
+                described.append(describe(self.fingerprints, idx, channel, value, (kind, data)))
         self.control = bool(controls)
         if ordinary:
             self._documents += self._document(_slot(ordinary), ordinary, first_wins=True)
+            if any(row.typed is None for row in described):
+                self.written[self._documents[-1].field] = described
         for idx, row in controls.items():
             self._documents += self._document(str(idx), [row], first_wins=False)
 
@@ -185,9 +222,9 @@ class WritesWork:
         document = Document(field=name, header=header, payload={"w": rows}, first_wins=first_wins)
         return split(document, sum(len(row["d"]) + _ROW_BYTES for row in rows))
 
-    def prepare(self, parent: Layout | None) -> Prepared:
+    def prepare(self, parent: Layout | None, extend: Extend) -> Prepared:
         """The writes depend on no other checkpoint, so there is one layout."""
-        return Prepared(documents=self._documents)
+        return Prepared(documents=list(self._documents))
 
 
 def _slot(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -152,8 +152,9 @@ def whole(documents: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str,
 
 
 def parts_of(document: Mapping[str, Any]) -> list[str]:
-    """Names of the parts that a whole checkpoint document refers to."""
-    return [entry["o"] for entry in document["v"] if "o" in entry]
+    """Names of the parts that a whole checkpoint document or set of pending writes refers to."""
+    rows = document["v"] if "v" in document else document.get("w", ())
+    return [row["o"] for row in rows if "o" in row]
 
 
 def generation_of(document: Mapping[str, Any]) -> int:

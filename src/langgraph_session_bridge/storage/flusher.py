@@ -12,6 +12,7 @@ from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.documents import Encoded
 from langgraph_session_bridge.storage.protocols import Archive, Entry, Journal
 from langgraph_session_bridge.storage.shared import Shared
+from langgraph_session_bridge.storage.thinned import thin
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,11 @@ class Flusher:
                 documents += found
             elif await self._journal.unflushed(shard, entry.id):
                 self._report_lost(entry)
+        chores = self._shared.chores.of((e.thread_id, e.generation, e.checkpoint_id) for e in entries if e.kind == "c")
+        documents, thinned = thin(documents, chores)
         await self._archive.store(documents)
+        for chore, name in thinned:
+            chore.thinned.pop(name, None)
         await self._journal.acknowledge(shard, entries)
         self._shared.note_flushed(entries)
         self._shared.counters["flushed_entries"] += len(entries)

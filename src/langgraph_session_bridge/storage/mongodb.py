@@ -16,7 +16,7 @@ from typing import Any
 
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
-from pymongo import ReadPreference, ReplaceOne, ReturnDocument, WriteConcern
+from pymongo import DeleteOne, ReadPreference, ReplaceOne, ReturnDocument, WriteConcern
 from pymongo import errors as mongo_errors
 from pymongo.read_concern import ReadConcern
 
@@ -25,12 +25,13 @@ from langgraph_session_bridge.storage.documents import (
     AFTER,
     Encoded,
     checkpoint_field,
+    chunk_fields,
     decode,
     segment,
     thread_prefix,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _DUPLICATE_KEY = 11000
 _ONE_COMMAND = 32
 """Up to this many documents go in one ordered insert, so that a single put is one round trip."""
@@ -189,15 +190,16 @@ class MongoArchive:
         Raises:
             UnavailableError: The outcome is unknown; storing the same documents again is harmless.
         """
-        parts = [document for document in documents if not document.field.startswith("c/")]
-        checkpoints = [document for document in documents if document.field.startswith("c/")]
         if not documents:
             return
+        parts = [document for document in documents if document.field[:2] not in ("c/", "w/")]
+        writes = [document for document in documents if document.field.startswith("w/")]  # may refer to parts
+        checkpoints = [document for document in documents if document.field.startswith("c/")]
         with explained():
             small = len(documents) <= _ONE_COMMAND and sum(len(document.raw) for document in documents) <= _PAGE_BYTES
-            if small and await self._insert_in_order([*parts, *checkpoints]):
+            if small and await self._insert_in_order([*parts, *writes, *checkpoints]):
                 return
-            for phase in (parts, checkpoints):
+            for phase in (parts, writes, checkpoints):
                 for page in _pages(phase):
                     await self._insert_or_replace(page, final)
 
@@ -232,6 +234,36 @@ class MongoArchive:
                 page = list(ids[start : start + _IDS_PER_QUERY])
                 await self._checkpoints.delete_many({"t": thread_id, "_id": {"$in": page}})
 
+    async def delete_runs(self, thread_id: str, runs: Sequence[tuple[str, int]]) -> None:
+        """Deletes runs by `_id`, unless they were merged with others meanwhile: given is where each ended."""
+        with explained():
+            for start in range(0, len(runs), _IDS_PER_QUERY):
+                page = runs[start : start + _IDS_PER_QUERY]
+                await self._checkpoints.bulk_write(
+                    [DeleteOne({"_id": name, "t": thread_id, "e": stop}) for name, stop in page], ordered=False
+                )
+
+    async def replace_run(self, page: Encoded, thread_id: str, stop: int) -> bool:
+        """Puts a longer run in the place of a shorter one; false if there is none that is shorter."""
+        document = decode(page.raw)
+        with explained():
+            result = await self._checkpoints.replace_one(
+                {"_id": document["_id"], "t": thread_id, "e": {"$lt": stop}}, document
+            )
+        return bool(result.modified_count)
+
+    async def thin(self, name: str, thread_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replaces the rows of a set of pending writes, whose content and age stay the same."""
+        with explained():
+            before = await self._checkpoints.find_one_and_update(
+                {"_id": name, "t": thread_id, **_LIVING},
+                {"$set": {"w": [dict(row) for row in rows]}, "$unset": {"x": ""}},
+                projection={"x": 1},
+            )
+        if before and (chunks := chunk_fields(before)):
+            prefix = "/".join(name.split("/", 2)[:2])
+            await self.delete(thread_id, [f"{prefix}/{chunk}" for chunk in chunks])
+
     async def bury(self, thread_id: str, ids: Sequence[str], sequence: int) -> None:
         """Deletes checkpoints for good: a flush that is still under way cannot bring them back.
 
@@ -251,23 +283,24 @@ class MongoArchive:
 
     # Reading
 
-    async def chunked(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]:
-        """Names, by document, of what is continued in chunks."""
+    async def outlines(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]:
+        """All documents of a thread by name, without content: what they are continued in, hold and refer to."""
         base = thread_prefix(thread_id, generation)
-        query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, "x": {"$exists": True}}
+        query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, **_LIVING}
         with explained():
-            rows = await self._checkpoints.find(query, {"x": 1}).to_list(None)
+            rows = await self._checkpoints.find(query, {"x": 1, "e": 1, "w.l": 1, "w.o": 1}).to_list(None)
         return {row["_id"][len(base) :]: row for row in rows}
 
-    async def fetch(self, thread_id: str, generation: int, fields: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Documents by name; absent ones are left out."""
+    async def fetch(
+        self, thread_id: str, generation: int, names: Sequence[str], ranges: Sequence[tuple[str, str]] = ()
+    ) -> dict[str, dict[str, Any]]:
+        """Documents by name, and all whose name is in a range (start included, end not); absent ones are left out."""
         prefix = thread_prefix(thread_id, generation)
         found: dict[str, dict[str, Any]] = {}
         with explained():
-            for start in range(0, len(fields), _IDS_PER_QUERY):
-                page = [prefix + name for name in fields[start : start + _IDS_PER_QUERY]]
-                cursor = self._checkpoints.find({"t": thread_id, "_id": {"$in": page}, **_LIVING})
-                for row in await cursor.to_list(None):
+            for bounds in _bounds(prefix, names, ranges):
+                query = {"t": thread_id, **_LIVING, **(bounds[0] if len(bounds) == 1 else {"$or": bounds})}
+                for row in await self._checkpoints.find(query).to_list(None):
                     found[row["_id"][len(prefix) :]] = row
         return found
 
@@ -294,18 +327,6 @@ class MongoArchive:
         with explained():
             rows = await self._checkpoints.find(query, {"q": 1}).to_list(None)
         return [row["_id"][len(base) :] for row in sorted(rows, key=lambda row: row["q"])]
-
-    async def rows(self, thread_id: str, generation: int, ranges: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-        """All documents whose name is in one of the ranges (start included, end not)."""
-        base = thread_prefix(thread_id, generation)
-        found: list[dict[str, Any]] = []
-        with explained():
-            for at in range(0, len(ranges), _RANGES_PER_QUERY):
-                page = ranges[at : at + _RANGES_PER_QUERY]
-                bounds = [{"_id": {"$gte": base + start, "$lt": base + end}} for start, end in page]
-                query = {"t": thread_id, **_LIVING, **(bounds[0] if len(bounds) == 1 else {"$or": bounds})}
-                found += await self._checkpoints.find(query).to_list(None)
-        return found
 
     async def checkpoints(
         self, thread_id: str, generation: int, ns: str, *, before: str | None, query: Mapping[str, Any]
@@ -345,6 +366,21 @@ class MongoArchive:
             if inspect.isawaitable(closing):  # PyMongo's close is a coroutine, Motor's is not
                 with contextlib.suppress(TimeoutError):  # it says goodbye to a server that may not answer
                     await asyncio.wait_for(closing, _CLOSE_S)
+
+
+def _bounds(prefix: str, names: Sequence[str], ranges: Sequence[tuple[str, str]]) -> Iterator[list[dict[str, Any]]]:
+    """Conditions on `_id`, as many as fit a query at a time: usually one query."""
+    for at in range(0, max(len(names), 1), _IDS_PER_QUERY):
+        page = [prefix + name for name in names[at : at + _IDS_PER_QUERY]]
+        bounds: list[dict[str, Any]] = [{"_id": {"$in": page}}] if page else []
+        if at == 0:
+            for start, end in ranges[:_RANGES_PER_QUERY]:
+                bounds.append({"_id": {"$gte": prefix + start, "$lt": prefix + end}})
+        if bounds:
+            yield bounds
+    for at in range(_RANGES_PER_QUERY, len(ranges), _RANGES_PER_QUERY):
+        more = ranges[at : at + _RANGES_PER_QUERY]
+        yield [{"_id": {"$gte": prefix + start, "$lt": prefix + end}} for start, end in more]
 
 
 def _replacement(raw: bytes, final: bool) -> ReplaceOne[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.documents import segment
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.patience import retried, within
+from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.protocols import Archive, Journal, Refused, sequence
-from langgraph_session_bridge.storage.reader import Keep, Reader, Snapshot
+from langgraph_session_bridge.storage.reader import Keep, Reader
 from langgraph_session_bridge.storage.settling import ROUNDS, Settler
 from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.stats import Stats
+from langgraph_session_bridge.storage.tidier import Tidier
 from langgraph_session_bridge.storage.work import Work
 from langgraph_session_bridge.storage.writer import ArchiveWriter, JournalWriter, Level
 
@@ -30,6 +33,7 @@ class Pipeline:
         self.journal = journal
         self.archive = archive
         self.reader = Reader(journal, archive, settings, shared)
+        self.tidier = Tidier(journal, archive, shared)
         self.flusher: Flusher | None = None
         self._settings = settings
         self._shared = shared
@@ -183,6 +187,22 @@ class Pipeline:
             await self.flush_thread(thread_id)
             if await self.journal.hold(thread_id, self._settings.operation_timeout_s):
                 return
+
+    async def compact(self, thread_id: str) -> int:
+        """Merges the runs of a thread's lists, after what is unflushed of it has been flushed.
+
+        Returns:
+            How many documents that saved.
+        """
+        await self.flush_thread(thread_id)
+        return await self.tidier.compact(thread_id, await self.reader.generation(thread_id))
+
+    async def background(self, stop: asyncio.Event) -> None:
+        """Flushes and tidies until told to stop."""
+        if self.flusher is None:
+            await self.tidier.run(stop)
+        else:
+            await asyncio.gather(self.flusher.run(stop), self.tidier.run(stop))
 
     async def stats(self) -> Stats:
         """The unflushed backlog of the deployment and the counters of this process."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from langgraph_session_bridge.storage.documents import Encoded
+from langgraph_session_bridge.storage.runs import Piece, Run
 
 Kind = Literal["c", "w"]
 """What an entry is: a checkpoint with its parts, or a set of pending writes."""
@@ -48,7 +49,10 @@ class Append:
     Attributes:
         ns: Namespace as a path segment (`documents.segment`).
         parent: Checkpoint whose parts this one shares; empty if it shares none.
-        manifest: Names of every document that a reader of the checkpoint needs besides the checkpoint itself.
+        manifest: Names of every document that a reader of the checkpoint needs besides the checkpoint itself and runs.
+        pieces: Pieces of lists that a reader needs.
+        shared_pieces: Those of them that the parent holds.
+        runs: Runs among the documents; each starts where its lineage ends, or the put is refused.
         token: Identifies the call, so that a retry after a lost reply has no second effect.
         archived: Entries of the thread that are in the archive already, to be acknowledged on the way.
     """
@@ -62,6 +66,9 @@ class Append:
     manifest: Sequence[str]
     documents: Sequence[Encoded]
     token: str
+    pieces: Sequence[Piece] = ()
+    shared_pieces: Sequence[Piece] = ()
+    runs: Sequence[Run] = ()
     archived: Sequence[Entry] = ()
 
 
@@ -85,10 +92,11 @@ class Refused:
     * `generation`: encode again for `generation`;
     * `held`: the thread is being deleted;
     * `need`: send every value, since the shared ones are not proven;
+    * `tip`: store new elements in lineages of their own, since the one to continue has others there, or may have;
     * `busy`: the backlog (`entries`, `size` in bytes) is at its bound.
     """
 
-    reason: Literal["cold", "stale", "generation", "held", "need", "busy"]
+    reason: Literal["cold", "stale", "generation", "held", "need", "tip", "busy"]
     generation: int = 0
     note: str = ""
     entries: int = 0
@@ -113,13 +121,18 @@ class HotRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """The head of a namespace as the archive holds it, to be made hot."""
+    """The head of a namespace as the archive holds it, to be made hot.
+
+    `runs` are those among the documents; the head's other runs are read from the archive.
+    """
 
     thread_id: str
     generation: int
     ns: str
     checkpoint_id: str
     manifest: Sequence[str]
+    pieces: Sequence[Piece]
+    runs: Sequence[Run]
     documents: Sequence[tuple[str, bytes]]
     writes: Sequence[tuple[str, str, bytes]]
     note: str
@@ -163,6 +176,7 @@ class Journal(Protocol):
     async def rank(self, thread_id: str) -> int: ...
     async def hold(self, thread_id: str, ttl_s: float) -> bool: ...
     async def fence(self, thread_id: str, generation: int) -> None: ...
+    async def merge(self, thread_id: str, generation: int, pages: Sequence[tuple[Run, bytes]]) -> bool: ...
     async def pending(self, shard: int, limit: int, upto: str | None = None) -> list[Entry]: ...
     async def unflushed(self, shard: int, entry_id: str) -> bool: ...
     async def load(self, entries: Sequence[Entry]) -> list[list[Encoded] | None]: ...
@@ -187,15 +201,17 @@ class Archive(Protocol):
     async def store(self, documents: Sequence[Encoded], *, final: bool = False) -> None: ...
     async def delete_generations(self, thread_id: str, below: int) -> int: ...
     async def delete(self, thread_id: str, ids: Sequence[str]) -> None: ...
+    async def delete_runs(self, thread_id: str, runs: Sequence[tuple[str, int]]) -> None: ...
+    async def replace_run(self, page: Encoded, thread_id: str, stop: int) -> bool: ...
+    async def thin(self, name: str, thread_id: str, rows: Sequence[Mapping[str, Any]]) -> None: ...
     async def bury(self, thread_id: str, ids: Sequence[str], sequence: int) -> None: ...
-    async def chunked(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]: ...
-    async def fetch(self, thread_id: str, generation: int, fields: Sequence[str]) -> dict[str, dict[str, Any]]: ...
+    async def outlines(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]: ...
     async def head(self, thread_id: str, generation: int, ns: str) -> dict[str, Any] | None: ...
     async def names(self, thread_id: str, generation: int, prefix: str) -> list[str]: ...
     async def by_age(self, thread_id: str, generation: int) -> list[str]: ...
-    async def rows(
-        self, thread_id: str, generation: int, ranges: Sequence[tuple[str, str]]
-    ) -> list[dict[str, Any]]: ...
+    async def fetch(
+        self, thread_id: str, generation: int, names: Sequence[str], ranges: Sequence[tuple[str, str]] = ()
+    ) -> dict[str, dict[str, Any]]: ...
     def checkpoints(
         self, thread_id: str, generation: int, ns: str, *, before: str | None, query: Mapping[str, Any]
     ) -> AsyncIterator[dict[str, Any]]: ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from langgraph_session_bridge.settings import Settings
@@ -15,30 +14,21 @@ from langgraph_session_bridge.storage.documents import (
     decode,
     generation_of,
     name_of,
-    parts_of,
     re_encode,
     segment,
     whole,
     writes_prefix,
 )
+from langgraph_session_bridge.storage.pool import Documents, Pool, Snapshot
 from langgraph_session_bridge.storage.protocols import Archive, Fill, HotRead, Journal
+from langgraph_session_bridge.storage.runs import pieces_of, run_of
 from langgraph_session_bridge.storage.shared import Shared
 
-Documents = dict[str, Mapping[str, Any]]
 Keep = Callable[[Mapping[str, Any]], bool]
 
 _PAGE = 50
 _NEWEST = 2**62
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A stored checkpoint with everything that belongs to it."""
-
-    generation: int
-    document: Mapping[str, Any]
-    parts: Mapping[str, Mapping[str, Any]]
-    writes: Sequence[Mapping[str, Any]]
+_TRIES = 3
 
 
 class Reader:
@@ -56,35 +46,29 @@ class Reader:
             return None
         generation, checkpoint_id = answer.generation, answer.checkpoint_id
         documents = _unflushed(answer)
-        if answer.status == "miss":
-            return await self._one(thread_id, generation, ns, checkpoint_id, documents)
-        if not answer.complete:
-            archived = await self._writes(thread_id, generation, ns, checkpoint_id)
-            documents = _merged(archived, documents)
-        return await self._assemble(thread_id, generation, checkpoint_field(ns, checkpoint_id), documents)
+        name = checkpoint_field(ns, checkpoint_id)
+        if answer.status == "hit" and answer.complete:
+            return await self._assemble(thread_id, generation, name, Pool(documents))
+        names = [name] if answer.status == "miss" else []
+        archived = await self._archive.fetch(thread_id, generation, names, [_writes_range(ns, checkpoint_id)])
+        return await self._assemble(thread_id, generation, name, Pool(_merged(archived, documents)))
 
     async def archived(self, thread_id: str, ns: str, checkpoint_id: str) -> Snapshot | None:
         """A checkpoint by id, as the archive alone knows it."""
-        generation = await self.generation(thread_id)
-        return await self._one(thread_id, generation, ns, checkpoint_id, {})
+        name, writes = checkpoint_field(ns, checkpoint_id), _writes_range(ns, checkpoint_id)
+        guess = self._shared.hints.generation(thread_id)
+        generation, found = await asyncio.gather(
+            self.generation(thread_id), self._archive.fetch(thread_id, guess, [name], [writes])
+        )
+        if generation != guess:
+            found = await self._archive.fetch(thread_id, generation, [name], [writes])
+        return await self._assemble(thread_id, generation, name, Pool(found))
 
     async def generation(self, thread_id: str) -> int:
         """The living generation of a thread, from the archive."""
         generation = await self._archive.generation(thread_id)
         self._shared.hints.remember_generation(thread_id, generation)
         return generation
-
-    async def _one(
-        self, thread_id: str, generation: int, ns: str, checkpoint_id: str, unflushed: Documents
-    ) -> Snapshot | None:
-        name = checkpoint_field(ns, checkpoint_id)
-        found, writes = await asyncio.gather(
-            self._archive.fetch(thread_id, generation, [name]),
-            self._writes(thread_id, generation, ns, checkpoint_id),
-        )
-        if name not in found:
-            return None
-        return await self._assemble(thread_id, generation, name, _merged(writes, unflushed) | found)
 
     async def archived_head(self, thread_id: str, ns: str, note: str | None = None) -> Snapshot | None:
         """The head of a namespace, as the archive alone knows it.
@@ -98,22 +82,23 @@ class Reader:
         generation, head = await asyncio.gather(self.generation(thread_id), self._archive.head(thread_id, guess, ns))
         if generation != guess:
             head = await self._archive.head(thread_id, generation, ns)
+        pool = Pool({name_of(head): head} if head else None)
         head_id = head["c"] if head else ""
-        documents = await self._writes_from(thread_id, generation, ns, head_id)
-        snapshot = None
-        if head:
-            documents[name_of(head)] = head
-            snapshot = await self._assemble(thread_id, generation, name_of(head), documents)
+        await self._complete(thread_id, generation, pool, list(pool.documents), [_late_writes(ns, head_id)])
+        for name in [name for name, row in pool.documents.items() if "k" in row and row["k"] < head_id]:
+            del pool.documents[name]
         if note is not None and self._journal is not None:
-            await self._journal.fill(self._fill(thread_id, generation, ns, head_id, documents, note))
-        return snapshot
+            await self._journal.fill(self._fill(thread_id, generation, ns, head_id, pool, note))
+        return pool.snapshot(generation, name_of(head)) if head else None
 
-    def _fill(self, thread_id: str, generation: int, ns: str, head_id: str, documents: Documents, note: str) -> Fill:
+    def _fill(self, thread_id: str, generation: int, ns: str, head_id: str, pool: Pool, note: str) -> Fill:
+        documents = pool.documents
         writes: list[tuple[str, str, bytes]] = []
         others: list[tuple[str, bytes]] = []
         manifest: list[str] = []
-        owners = {chunk: row for row in documents.values() if "k" in row for chunk in chunk_fields(row)}
+        owners = {chunk: row for row in documents.values() for chunk in chunk_fields(row)}
         main = checkpoint_field(ns, head_id)
+        runs = [run_of(name, row) for name, row in documents.items() if name.startswith("s/")]
         size = 0
         by_age = sorted(documents.items(), key=lambda item: item[1]["q"])  # the journal keeps writes in this order
         for name, document in by_age:
@@ -124,15 +109,17 @@ class Reader:
                 writes.append((owner["k"], name, raw))
             else:
                 others.append((name, raw))
-                manifest += [name] if name != main else []
+                manifest += [name] if name != main and "e" not in owner else []
         if size > self._settings.hot_max_bytes:  # the names alone: readers fetch the rest from the archive
-            others = [(name, raw) for name, raw in others if name == main]
+            others, runs = [(name, raw) for name, raw in others if name == main], []
         return Fill(
             thread_id=thread_id,
             generation=generation,
             ns=segment(ns),
             checkpoint_id=head_id,
             manifest=manifest,
+            pieces=pieces_of(whole(documents, main)) if head_id else (),
+            runs=runs,
             documents=others,
             writes=writes,
             note=note,
@@ -145,12 +132,13 @@ class Reader:
     ) -> AsyncIterator[Snapshot]:
         """Archived checkpoints of a thread, highest id first; values are read only for those that `keep` accepts."""
         generation = await self.generation(thread_id)
+        pool = Pool()
         if ns is None:
             rows = self._all_namespaces(thread_id, generation, before)
         else:
             rows = self._archive.checkpoints(thread_id, generation, ns, before=before, query=query)
         async for page in _pages(rows):
-            for snapshot in await self._page(thread_id, generation, page, keep):
+            for snapshot in await self._page(thread_id, generation, page, keep, pool):
                 yield snapshot
 
     async def _all_namespaces(
@@ -175,31 +163,29 @@ class Reader:
             for row in page:
                 if generation_of(row) == living[row["t"]]:
                     threads.setdefault(row["t"], []).append(row)
-            found = [await self._page(thread_id, living[thread_id], rows, keep) for thread_id, rows in threads.items()]
+            found = [
+                await self._page(thread_id, living[thread_id], rows, keep, Pool())
+                for thread_id, rows in threads.items()
+            ]
             by_id = {snapshot.document["_id"]: snapshot for snapshots in found for snapshot in snapshots}
             for row in page:
                 if row["_id"] in by_id:
                     yield by_id[row["_id"]]
 
     async def _page(
-        self, thread_id: str, generation: int, page: Sequence[Mapping[str, Any]], keep: Keep
+        self, thread_id: str, generation: int, page: Sequence[Mapping[str, Any]], keep: Keep, lists: Pool
     ) -> list[Snapshot]:
-        documents: Documents = {name_of(row): row for row in page}
-        names = list(documents)
-        await self._complete(thread_id, generation, documents, [])
-        kept = [name for name in names if keep(whole(documents, name))]
+        """Snapshots of a page; `lists` carries the elements of lists from page to page, so that each is read once."""
+        pool = Pool({name_of(row): row for row in page})
+        pool.lineages = lists.lineages
+        names = list(pool.documents)
+        await self._complete(thread_id, generation, pool, [])
+        kept = [name for name in names if keep(whole(pool.documents, name))]
         if not kept:
             return []
-        ranges = []
-        for name in kept:
-            prefix = writes_prefix(documents[name]["n"], documents[name]["c"])
-            ranges.append((prefix, prefix + AFTER))
-        writes, _ = await asyncio.gather(
-            self._archive.rows(thread_id, generation, ranges),
-            self._complete(thread_id, generation, documents, kept),
-        )
-        documents |= {name_of(row): row for row in writes}
-        return [await self._assemble(thread_id, generation, name, documents) for name in kept]
+        ranges = [_writes_range(pool.documents[name]["n"], pool.documents[name]["c"]) for name in kept]
+        await self._complete(thread_id, generation, pool, kept, ranges)
+        return [pool.snapshot(generation, name) for name in kept]
 
     async def ancestors(
         self, thread_id: str, generation: int, ns: str, checkpoint_id: str
@@ -223,61 +209,59 @@ class Reader:
 
     async def main(self, thread_id: str, generation: int, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """A checkpoint document with its chunks joined, without its parts."""
-        documents: Documents = {name_of(row): row}
-        await self._complete(thread_id, generation, documents, [])
-        return whole(documents, name_of(row))
+        pool = Pool({name_of(row): row})
+        await self._complete(thread_id, generation, pool, [])
+        return whole(pool.documents, name_of(row))
 
     async def mains(self, thread_id: str, generation: int) -> dict[str, Mapping[str, Any]]:
         """All archived checkpoint documents of a thread by name, without their parts."""
-        rows = await self._archive.rows(thread_id, generation, [("c/", "c/" + AFTER)])
-        documents: Documents = {name_of(row): row for row in rows}
-        names = list(documents)
-        await self._complete(thread_id, generation, documents, [])
-        return {name: whole(documents, name) for name in names}
+        pool = Pool(await self._archive.fetch(thread_id, generation, [], [("c/", "c/" + AFTER)]))
+        names = list(pool.documents)
+        await self._complete(thread_id, generation, pool, [])
+        return {name: whole(pool.documents, name) for name in names}
 
     async def snapshots(self, thread_id: str, generation: int, rows: Sequence[Mapping[str, Any]]) -> list[Snapshot]:
         """Archived checkpoints with their values and writes."""
-        return await self._page(thread_id, generation, rows, lambda _: True)
+        return await self._page(thread_id, generation, rows, lambda _: True, Pool())
 
     # Putting documents together
 
-    async def _assemble(self, thread_id: str, generation: int, name: str, documents: Documents) -> Snapshot:
-        """Builds the snapshot of one checkpoint out of a pool of documents, fetching what is missing."""
-        await self._complete(thread_id, generation, documents, [name])
-        main = whole(documents, name)
-        prefix = writes_prefix(main["n"], main["c"])
-        return Snapshot(
-            generation=generation,
-            document=main,
-            parts={part: whole(documents, part) for part in parts_of(main) if part in documents},
-            writes=[whole(documents, field) for field in list(documents) if field.startswith(prefix)],
-        )
+    async def _assemble(self, thread_id: str, generation: int, name: str, pool: Pool) -> Snapshot | None:
+        """Builds the snapshot of one checkpoint, fetching what the pool lacks; `None` if it lacks the checkpoint."""
+        if name not in pool.documents:
+            return None
+        await self._complete(thread_id, generation, pool, [name])
+        return pool.snapshot(generation, name)
 
-    async def _complete(self, thread_id: str, generation: int, documents: Documents, names: Sequence[str]) -> None:
-        """Adds the chunks of all documents, and the parts of the named checkpoints, to the pool."""
-        while True:
-            missing = {chunk for row in documents.values() for chunk in chunk_fields(row)}
-            for name in names:
-                if all(chunk in documents for chunk in chunk_fields(documents[name])):
-                    missing.update(parts_of(whole(documents, name)))
-            missing -= documents.keys()
-            found = await self._archive.fetch(thread_id, generation, sorted(missing)) if missing else {}
-            if not found:
+    async def _complete(
+        self, thread_id: str, generation: int, pool: Pool, names: Sequence[str], ranges: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Adds to the pool what is in the ranges, all chunks, and what the named checkpoints refer to.
+
+        Runs that are merged while they are read come with the next try; what stays missing is nowhere.
+        """
+        tries = _TRIES
+        while tries:
+            wanted, missing = pool.missing(names)
+            if not wanted and not missing and not ranges:
                 return
-            documents |= found
+            found = await self._archive.fetch(thread_id, generation, wanted, [*ranges, *missing])
+            ranges = ()
+            if not pool.add(found):
+                tries -= 1
 
-    async def _writes(self, thread_id: str, generation: int, ns: str, checkpoint_id: str) -> Documents:
-        prefix = writes_prefix(ns, checkpoint_id)
-        rows = await self._archive.rows(thread_id, generation, [(prefix, prefix + AFTER)])
-        return {name_of(row): row for row in rows}
 
-    async def _writes_from(self, thread_id: str, generation: int, ns: str, checkpoint_id: str) -> Documents:
-        """Writes of a checkpoint and of any with a higher id (they may arrive before their checkpoint)."""
-        space = f"w/{segment(ns)}/"
-        ordered = checkpoint_id and segment(checkpoint_id) == checkpoint_id
-        start = writes_prefix(ns, checkpoint_id)[:-1] if ordered else space  # "1" comes before "1-2", "1/" does not
-        rows = await self._archive.rows(thread_id, generation, [(start, space + AFTER)])
-        return {name_of(row): row for row in rows if row["k"] >= checkpoint_id}
+def _writes_range(ns: str, checkpoint_id: str) -> tuple[str, str]:
+    prefix = writes_prefix(ns, checkpoint_id)
+    return prefix, prefix + AFTER
+
+
+def _late_writes(ns: str, checkpoint_id: str) -> tuple[str, str]:
+    """Range with the writes of a checkpoint and of any with a higher id (they may arrive before their checkpoint)."""
+    space = f"w/{segment(ns)}/"
+    ordered = checkpoint_id and segment(checkpoint_id) == checkpoint_id
+    start = writes_prefix(ns, checkpoint_id)[:-1] if ordered else space  # "1" comes before "1-2", "1/" does not
+    return start, space + AFTER
 
 
 def _unflushed(answer: HotRead) -> Documents:
@@ -286,7 +270,7 @@ def _unflushed(answer: HotRead) -> Documents:
     return {name: {**decode(raw), "q": _NEWEST + rank} for rank, (name, raw) in enumerate(found)}
 
 
-def _merged(archived: Documents, unflushed: Documents) -> Documents:
+def _merged(archived: Mapping[str, Mapping[str, Any]], unflushed: Documents) -> Documents:
     """Pending writes of both tiers: ordinary ones keep their first content, control writes their last."""
     firsts = {name: row for name, row in archived.items() if name.rpartition("/")[2].startswith("+")}
     return {**archived, **unflushed, **firsts}

@@ -23,6 +23,7 @@ from langgraph_session_bridge.storage.protocols import (
     sequence,
 )
 from langgraph_session_bridge.storage.redis_scripts import ScriptRunner
+from langgraph_session_bridge.storage.runs import BLOCK, Piece, Run
 
 
 class RedisJournal:
@@ -88,7 +89,7 @@ class RedisJournal:
         """Journals one put atomically; a retry with the same token has no second effect."""
         settings, shard = self._settings, self.shard_of(request.thread_id)
         size = sum(len(document.raw) for document in request.documents)
-        manifest = ormsgpack.packb(list(request.manifest)) if request.kind == "c" else b""
+        manifest = _manifest(request) if request.kind == "c" else b""
         head = (
             request.generation,
             request.token,
@@ -145,7 +146,7 @@ class RedisJournal:
             fill.ns,
             fill.checkpoint_id,
             int(self._settings.hot_ttl_s * 1000),
-            ormsgpack.packb(list(fill.manifest)),
+            ormsgpack.packb([list(fill.manifest), _flat(fill.pieces), _flat_runs(fill.runs)]),
             len(fill.writes),
             *[x for write in fill.writes for x in write],
             *[x for document in fill.documents for x in document],
@@ -183,6 +184,20 @@ class RedisJournal:
         keys = (self._thread(thread_id), self.header(shard))
         ttl = int(self._settings.hot_ttl_s * 1000)
         await self._scripts.run("fence", shard, keys, lambda _: (generation, ttl))
+
+    async def merge(self, thread_id: str, generation: int, pages: Sequence[tuple[Run, bytes]]) -> bool:
+        """Replaces hot runs of one block by those that hold them; false if the thread has something unflushed."""
+        shard = self.shard_of(thread_id)
+        keys = (self._thread(thread_id), self.header(shard))
+        first = pages[0][0]
+        args = [
+            generation,
+            first.lineage,
+            first.start // BLOCK,
+            *[x for r, raw in pages for x in (r.start, r.stop, raw)],
+        ]
+        reply = await self._scripts.run("merge", shard, keys, lambda epoch: (epoch, *args))
+        return bool(reply[0] == b"OK")
 
     # Flushing
 
@@ -246,6 +261,19 @@ class RedisJournal:
             await self._scripts.client.aclose()
 
 
+def _manifest(request: Append) -> bytes:
+    shared, runs = _flat(request.shared_pieces), _flat_runs(request.runs)
+    return ormsgpack.packb([list(request.manifest), _flat(request.pieces), shared, runs])
+
+
+def _flat(pieces: Sequence[Piece]) -> list[str | int]:
+    return [item for piece in pieces for item in piece]
+
+
+def _flat_runs(runs: Sequence[Run]) -> list[str | int]:
+    return [x for run in runs for x in (run.lineage, run.start, run.stop, run.digest, run.chunks)]
+
+
 def _refusal(reply: Sequence[Any]) -> Refused:
     match reply[0]:
         case b"COLD":
@@ -258,6 +286,8 @@ def _refusal(reply: Sequence[Any]) -> Refused:
             return Refused(reason="held")
         case b"NEED":
             return Refused(reason="need")
+        case b"TIP":
+            return Refused(reason="tip")
         case b"BUSY":
             return Refused(reason="busy", entries=int(reply[1]), size=int(reply[2]))
     message = f"The journal script gave an unknown answer: {reply[0]!r}."

@@ -27,7 +27,7 @@ UNAVAILABLE = (
 _UNAUTHENTICATED = ("NOAUTH", "HELLO must be called")
 _REFUSING = ("MISCONF", "NOREPLICAS", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM ")
 """Answers of a server that takes no writes just now."""
-_SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "hold", "fence", "epoch", "lease")
+_SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "hold", "fence", "epoch", "lease", "merge")
 _RETRIES = 2
 
 

@@ -52,7 +52,7 @@ class Runtime:
 
     def _reset(self) -> None:
         """The state of a fresh process: also what a forked child starts with."""
-        self.shared = Shared(hints=Hints(self.settings.hints_max))
+        self.shared = Shared(hints=Hints(self.settings.hints_max, self.settings.hints_max_bytes))
         self._pipelines: dict[asyncio.AbstractEventLoop, Pipeline] = {}
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
         self._background: asyncio.Task[None] | None = None
@@ -153,8 +153,8 @@ class Runtime:
     # Background
 
     def _start_background(self) -> None:
-        """Starts the flusher, once per process, on the home loop (or on the loop that passed-in clients belong to)."""
-        if self._background is not None or self._closing or not self.has_journal:
+        """Starts flushing and tidying, once per process, on the home loop (or that of clients that were passed in)."""
+        if self._background is not None or self._closing:
             return
         loop = self.home
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
@@ -163,9 +163,9 @@ class Runtime:
     def _spawn_background(self) -> None:
         if self._background is None and not self._closing:
             self._stop = asyncio.Event()
-            self._background = asyncio.get_running_loop().create_task(self._flush_forever(), name="lsb-flusher")
+            self._background = asyncio.get_running_loop().create_task(self._work_forever(), name="lsb-flusher")
 
-    async def _flush_forever(self) -> None:
+    async def _work_forever(self) -> None:
         while not self._stop.is_set():
             try:
                 pipeline = await self.pipeline()
@@ -175,8 +175,7 @@ class Runtime:
                 logger.warning("The flusher cannot reach its servers yet: %s", error)
                 await asyncio.sleep(self.settings.flush_poll_s)
             else:
-                assert pipeline.flusher is not None
-                await pipeline.flusher.run(self._stop)
+                await pipeline.background(self._stop)
 
     @property
     def home(self) -> asyncio.AbstractEventLoop:
@@ -267,6 +266,7 @@ class Runtime:
                     await pipeline.flush_shard(shard)
                     self.shared.dirty_shards.discard(shard)
                 await pipeline.flusher.release_leases()
+            await pipeline.tidier.run_ready()
         except SessionBridgeError as error:
             logger.warning("Closing without having drained the journal: %s", error)
             return error

@@ -8,8 +8,9 @@ from langgraph_session_bridge.errors import BacklogFullError, UnavailableError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.patience import within
+from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.protocols import Journal, Refused
-from langgraph_session_bridge.storage.reader import Reader, Snapshot
+from langgraph_session_bridge.storage.reader import Reader
 from langgraph_session_bridge.storage.shared import Shared
 
 ROUNDS = 25
@@ -47,7 +48,7 @@ class Settler:
                 await self._make_room(shard, refused)
             case "held":
                 await asyncio.sleep(_HOLD_PAUSE_S)  # the deleting process is between two commands
-            case "need":
+            case "need" | "tip":
                 pass  # only the caller can send more
         return None
 

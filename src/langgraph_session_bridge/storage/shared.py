@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from langgraph_session_bridge.storage.chores import Chores
 from langgraph_session_bridge.storage.hints import Hints
+from langgraph_session_bridge.storage.lineages import OwnLineages
 from langgraph_session_bridge.storage.protocols import Entry
 from langgraph_session_bridge.storage.turns import Turns
 
@@ -26,6 +28,8 @@ class Shared:
     hints: Hints
     owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex}")
     dirty_shards: set[int] = field(default_factory=set)
+    lineages: OwnLineages = field(default_factory=OwnLineages)
+    chores: Chores = field(default_factory=Chores)
     flush_turns: Turns = field(default_factory=Turns)
     counters: Counter[str] = field(default_factory=Counter)
     writing_through: bool = False
@@ -76,6 +80,10 @@ class Shared:
         """Checkpoints with puts of this process that the journal alone may have: shard and counter of the newest."""
         with self._lock:
             return dict(self._unflushed)
+
+    def is_unflushed(self, thread_id: str, checkpoint_id: str) -> bool:
+        """Whether the journal alone may have puts of this process to a checkpoint."""
+        return (thread_id, checkpoint_id) in self._unflushed
 
     def note_empty(self, known: Mapping[tuple[str, str], tuple[int, int]], shards: set[int]) -> None:
         """Forgets what other processes flushed: these shards had no backlog after `known` was noted."""

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from langgraph_session_bridge.storage.chores import Block
 from langgraph_session_bridge.storage.documents import Document
 from langgraph_session_bridge.storage.hints import Layout, StoredValue
 from langgraph_session_bridge.storage.protocols import Kind
+from langgraph_session_bridge.storage.runs import Piece, Run
+
+Extend = Callable[[str, int, int], bool]
+"""Asks whether positions of a lineage may be tried; `False` where somebody else may have them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Prepared:
-    """Documents of one put, parts first.
+    """Documents of one put, the main one last.
 
     Attributes:
         shared: Names of parts (and their chunks) that the parent checkpoint stored already.
+        shared_pieces: Pieces of lists that the parent holds.
+        pieces: All pieces that the checkpoint refers to.
+        runs: Runs among the documents.
+        blocks: Blocks of lineages that this put completes or leaves behind.
+        thinned: Rows of the parent's pending writes that can refer to what this put stores, by name.
         values: Where each channel value ends up; remembered once the put is acknowledged.
     """
 
-    documents: Sequence[Document]
-    shared: Sequence[str] = ()
-    values: dict[str, StoredValue] | None = None
+    documents: list[Document] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
+    shared_pieces: list[Piece] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    thinned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    values: dict[str, StoredValue] = field(default_factory=dict)
 
 
 class Work(Protocol):
@@ -35,6 +50,6 @@ class Work(Protocol):
     parent: str
     control: bool
 
-    def prepare(self, parent: Layout | None) -> Prepared:
+    def prepare(self, parent: Layout | None, extend: Extend) -> Prepared:
         """Lays the work out, sharing what `parent` is known to hold; with `None` everything is included."""
         ...

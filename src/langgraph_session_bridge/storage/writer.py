@@ -14,7 +14,15 @@ from langgraph_session_bridge.errors import (
 )
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage import outage
-from langgraph_session_bridge.storage.documents import Encoded, checkpoint_field, encode, segment, with_sequence
+from langgraph_session_bridge.storage.chores import Chore
+from langgraph_session_bridge.storage.documents import (
+    Encoded,
+    checkpoint_field,
+    chunk_fields,
+    encode,
+    segment,
+    with_sequence,
+)
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.patience import retried, within
@@ -71,6 +79,7 @@ class JournalWriter:
         else:
             shard = self._journal.shard_of(work.thread_id)
             self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, sent.appended.counter)
+        _leave_chores(self._shared, work, sent.generation, sent.prepared)
 
     async def _put_past_journal(self, work: Work, level: Level, error: JournalUnavailableError) -> None:
         """Writes through; if the journal came back meanwhile, what it shows of the thread is dropped."""
@@ -91,10 +100,10 @@ class JournalWriter:
 
     async def _journaled(self, work: Work, token: str) -> Sent:
         """Appends to the journal, giving it what it asks for."""
-        hints, trust_parent = self._shared.hints, True
+        hints, trust_parent, extend = self._shared.hints, True, _anywhere
         for _ in range(ROUNDS):
             generation = hints.generation(work.thread_id)
-            prepared = work.prepare(_parent(self._shared, work, generation) if trust_parent else None)
+            prepared = work.prepare(_parent(self._shared, work, generation) if trust_parent else None, extend)
             documents = [encode(document, work.thread_id, generation) for document in prepared.documents]
             request = _request(work, generation, prepared, documents, token)
             answer = await self._append(request)
@@ -102,6 +111,8 @@ class JournalWriter:
                 return Sent(appended=answer, documents=documents, generation=generation, prepared=prepared)
             if answer.reason == "need":
                 trust_parent = False
+            elif answer.reason == "tip":
+                extend = _at_the_start
             else:
                 await self._settler.settle(work.thread_id, work.ns, answer)
         message = f"Thread {work.thread_id[:80]!r} changed faster than a put could follow; try again."
@@ -185,8 +196,10 @@ class ArchiveWriter:
         while True:
             generation = hints.generation(work.thread_id)
             # What the parent shares may be in an unreachable journal only; then everything is stored again.
-            parent = _parent(self._shared, work, generation) if self._trusts_hints else None
-            prepared = work.prepare(parent)
+            parent = _parent(self._shared, work, generation)
+            if parent is not None and not (parent.archived or self._trusts_hints):
+                parent = None
+            prepared = work.prepare(parent, self._shared.lineages.extend if self._trusts_hints else _at_the_start)
             rank = sequence(self._shared.epoch, self._shared.tick())
             documents = [encode(document, work.thread_id, generation, rank) for document in prepared.documents]
             living, proven, _ = await asyncio.gather(
@@ -199,12 +212,13 @@ class ArchiveWriter:
             elif not proven:  # the parent was pruned meanwhile
                 hints.forget(work.thread_id)
             else:
-                _remember(self._shared, work, generation, prepared)
+                _remember(self._shared, work, generation, prepared, archived=True)
+                _leave_chores(self._shared, work, generation, prepared)
                 return
 
     async def _holds(self, work: Work, generation: int, prepared: Prepared) -> bool:
         """Whether the parent, whose parts are shared, is still there."""
-        if not prepared.shared:
+        if not prepared.shared and not prepared.shared_pieces:
             return True
         name = checkpoint_field(work.ns, work.parent)
         return name in await self._archive.fetch(work.thread_id, generation, [name])
@@ -215,23 +229,52 @@ def _parent(shared: Shared, work: Work, generation: int) -> Layout | None:
     return layout if layout is not None and layout.generation == generation else None
 
 
-def _remember(shared: Shared, work: Work, generation: int, prepared: Prepared) -> None:
-    if prepared.values is not None:
-        layout = Layout(generation=generation, values=prepared.values)
+def _anywhere(lineage: str, start: int, stop: int) -> bool:
+    """The journal's script proves whether a lineage may be continued."""
+    return True
+
+
+def _at_the_start(lineage: str, start: int, stop: int) -> bool:
+    """Only a new lineage is safe."""
+    return start == 0
+
+
+def _leave_chores(shared: Shared, work: Work, generation: int, prepared: Prepared) -> None:
+    if prepared.blocks or prepared.thinned:
+        shared.chores.add(
+            Chore(
+                thread_id=work.thread_id,
+                generation=generation,
+                checkpoint_id=work.checkpoint_id,
+                blocks=prepared.blocks,
+                thinned=prepared.thinned,
+            )
+        )
+
+
+def _remember(shared: Shared, work: Work, generation: int, prepared: Prepared, *, archived: bool = False) -> None:
+    if work.kind == "c":
+        layout = Layout(generation=generation, values=prepared.values, archived=archived)
         shared.hints.remember_layout(work.thread_id, work.ns, work.checkpoint_id, layout)
 
 
 def _request(work: Work, generation: int, prepared: Prepared, documents: Sequence[Encoded], token: str) -> Append:
     main = documents[-1].field
-    names = [*prepared.shared, *[document.field for document in documents if document.field != main]]
+    continued = {(run.digest, run.chunks) for run in prepared.runs}
+    own = [d.field for d in documents if d.field != main and not d.field.startswith("s/")]
+    chunks = {name for run in continued if run[1] for name in chunk_fields({"x": run})}
+    names = [*prepared.shared, *[name for name in own if name not in chunks]]
     return Append(
         thread_id=work.thread_id,
         generation=generation,
         kind=work.kind,
         ns=segment(work.ns),
         checkpoint_id=work.checkpoint_id,
-        parent=work.parent if prepared.shared else "",
+        parent=work.parent if prepared.shared or prepared.shared_pieces else "",
         manifest=names if work.kind == "c" else (),
         documents=documents,
         token=token,
+        pieces=prepared.pieces,
+        shared_pieces=prepared.shared_pieces,
+        runs=prepared.runs,
     )

@@ -29,18 +29,30 @@ if entries > 0 and (entries >= tonumber(max_entries) or bytes + size > tonumber(
   return {'BUSY', entries, bytes}
 end
 
-local fields = {}
+local fields, pieces, shared, runs = {}, {}, {}, {}
 if manifest ~= '' then
-  fields = cmsgpack.unpack(manifest)
+  fields, pieces, shared, runs = unpack(cmsgpack.unpack(manifest))
   if parent ~= '' then
     local own, known = {}, {}
     for i = first_document, #ARGV, 3 do own[ARGV[i]] = true end
     local proof = unpacked(redis.call('HGET', thread, 'm/' .. ns .. '/' .. parent))
-    if proof then for _, field in ipairs(proof[2]) do known[field] = true end end
+    if not proof then return {'NEED'} end
+    for _, field in ipairs(proof[2]) do known[field] = true end
     for _, field in ipairs(fields) do
       if not own[field] and not known[field] then return {'NEED'} end
     end
+    for i = 1, #shared, 3 do
+      if not holds(proof[3], shared[i], shared[i + 1], shared[i + 2]) then return {'NEED'} end
+    end
   end
+end
+
+-- Every run starts where its lineage ends; two branches never share a position.
+local ends = {}
+for i = 1, #runs, 5 do
+  local lineage = runs[i]
+  if runs[i + 1] ~= (ends[lineage] or tonumber(redis.call('HGET', thread, 'L/' .. lineage) or 0)) then return {'TIP'} end
+  ends[lineage] = runs[i + 2]
 end
 
 local seq = redis.call('HINCRBY', header, 'c', 1)
@@ -60,7 +72,13 @@ for i = first_document, #ARGV, 3 do
 end
 
 if kind == 'c' then
-  redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({seq, fields}))
+  redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({seq, fields, pieces}))
+  for i = 1, #runs, 5 do
+    local index = index_field(runs[i], math.floor(runs[i + 1] / BLOCK))
+    local line = run_line(runs[i + 1], runs[i + 2], runs[i + 3], runs[i + 4])
+    redis.call('HSET', thread, index, (redis.call('HGET', thread, index) or '') .. line)
+  end
+  for lineage, stop in pairs(ends) do redis.call('HSET', thread, 'L/' .. lineage, stop) end
   local old = state[6]
   if not before(cid, old) then
     redis.call('HSET', thread, 'h/' .. ns, cid)

@@ -1,7 +1,9 @@
 -- Layout of a thread's hash (or `hold` alone, while the thread is being deleted):
 --   g generation · e epoch it was checked in · s last sequence · fl flushed up to · tok recent call tokens
 --   h/<ns>         head: checkpoint id, empty if the namespace is known to have none
---   m/<ns>/<cid>   manifest: {sequence, {fields a reader needs besides the checkpoint}}
+--   m/<ns>/<cid>   manifest: {sequence, {fields a reader needs besides the checkpoint}, {lineage, start, stop, ...}}
+--   L/<lineage>    end of a lineage that was begun in this memory; without it nobody may continue the lineage
+--   L/<lineage>/<block>   its runs in one block of positions: "start stop digest chunks;" each
 --   W/<ns>/<cid>   pending writes, oldest first: a line "sequence field" each (a later line for a field counts)
 --   ask/<ns>       note that the namespace is being read from the archive
 --   everything else: documents, named as in the archive
@@ -23,6 +25,67 @@ end
 
 local function unpacked(value)
   if value then return cmsgpack.unpack(value) end
+end
+
+local BLOCK = 64 -- as in runs.py: no run crosses a multiple
+
+local function index_field(lineage, block)
+  return 'L/' .. lineage .. '/' .. block
+end
+
+local function run_line(start, stop, digest, chunks)
+  return start .. ' ' .. stop .. ' ' .. digest .. ' ' .. chunks .. ';'
+end
+
+-- Calls visit(field, start, stop, line, chunk fields) for each run of a block, in order.
+local function each_run(thread, lineage, block, visit)
+  local index = redis.call('HGET', thread, index_field(lineage, block)) or ''
+  for line, start, stop, digest, chunks in string.gmatch(index, '((%d+) (%d+) (%w*) (%d+);)') do
+    local fields = {string.format('s/%s/%08x', lineage, tonumber(start))}
+    for n = 0, tonumber(chunks) - 1 do fields[#fields + 1] = string.format('x/%s/%05d', digest, n) end
+    visit(fields, tonumber(start), tonumber(stop), line)
+  end
+end
+
+-- Calls visit for each run that holds a part of a piece.
+local function each_run_of(thread, lineage, from, to, visit)
+  for block = math.floor(from / BLOCK), math.floor((to - 1) / BLOCK) do
+    each_run(thread, lineage, block, function(fields, start, stop, line)
+      if start < to and stop > from then visit(fields, start, stop, line) end
+    end)
+  end
+end
+
+-- Whether one of some pieces (a flat list) holds all of another.
+local function holds(pieces, lineage, from, to)
+  for i = 1, #pieces, 3 do
+    if pieces[i] == lineage and pieces[i + 1] <= from and pieces[i + 2] >= to then return true end
+  end
+  return false
+end
+
+local function touches(pieces, lineage, from, to)
+  for i = 1, #pieces, 3 do
+    if pieces[i] == lineage and pieces[i + 1] < to and pieces[i + 2] > from then return true end
+  end
+  return false
+end
+
+-- Removes the runs of a piece that no piece in `kept` needs. What begins inside a flushed checkpoint's piece is flushed.
+local function drop_runs(thread, lineage, from, to, kept)
+  for block = math.floor(from / BLOCK), math.floor((to - 1) / BLOCK) do
+    local left, gone = {}, false
+    each_run(thread, lineage, block, function(fields, start, stop, line)
+      if start < from or start >= to or touches(kept, lineage, start, stop) then
+        left[#left + 1] = line
+      else
+        redis.call('HDEL', thread, unpack(fields))
+        gone = true
+      end
+    end)
+    if gone and #left == 0 then redis.call('HDEL', thread, index_field(lineage, block))
+    elseif gone then redis.call('HSET', thread, index_field(lineage, block), table.concat(left)) end
+  end
 end
 
 -- Fields of a checkpoint's pending writes, oldest first, and the sequence of each.
@@ -54,11 +117,17 @@ local function drop(thread, ns, cid, flushed, head)
   if manifest and manifest[1] > flushed then return end
   if manifest then
     local keep = {}
-    local kept = unpacked(redis.call('HGET', thread, 'm/' .. ns .. '/' .. head))
-    if kept then for _, field in ipairs(kept[2]) do keep[field] = true end end
+    local kept = unpacked(redis.call('HGET', thread, 'm/' .. ns .. '/' .. head)) or {0, {}, {}}
+    for _, field in ipairs(kept[2]) do keep[field] = true end
     redis.call('HDEL', thread, name, 'c/' .. ns .. '/' .. cid)
     for _, field in ipairs(manifest[2]) do
       if not keep[field] then redis.call('HDEL', thread, field) end
+    end
+    local old = manifest[3]
+    for i = 1, #old, 3 do
+      if not holds(kept[3], old[i], old[i + 1], old[i + 2]) then
+        drop_runs(thread, old[i], old[i + 1], old[i + 2], kept[3])
+      end
     end
   end
   local list = 'W/' .. ns .. '/' .. cid

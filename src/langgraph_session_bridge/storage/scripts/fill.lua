@@ -31,7 +31,14 @@ while at < #ARGV do
   at = at + 2
 end
 if cid ~= '' then
-  redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({0, cmsgpack.unpack(manifest)}))
+  local fields, pieces, runs = unpack(cmsgpack.unpack(manifest))
+  redis.call('HSET', thread, 'm/' .. ns .. '/' .. cid, cmsgpack.pack({0, fields, pieces}))
+  local indexes = {}
+  for i = 1, #runs, 5 do
+    local index = index_field(runs[i], math.floor(runs[i + 1] / BLOCK))
+    indexes[index] = (indexes[index] or '') .. run_line(runs[i + 1], runs[i + 2], runs[i + 3], runs[i + 4])
+  end
+  for index, lines in pairs(indexes) do redis.call('HSET', thread, index, lines) end
 end
 redis.call('HSET', thread, 'h/' .. ns, cid)
 if (state[4] or '0') == (state[5] or '0') then redis.call('PEXPIRE', thread, ttl) end

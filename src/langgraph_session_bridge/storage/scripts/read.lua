@@ -28,4 +28,10 @@ if not manifest or redis.call('HEXISTS', thread, name) == 0 then
 end
 collect(name)
 for _, field in ipairs(manifest[2]) do collect(field) end
+local pieces = manifest[3]
+for i = 1, #pieces, 3 do
+  each_run_of(thread, pieces[i], pieces[i + 1], pieces[i + 2], function(fields)
+    for _, field in ipairs(fields) do collect(field) end
+  end)
+end
 return {'HIT', state[1], cid, cid == head and 1 or 0, documents}

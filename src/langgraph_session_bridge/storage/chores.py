@@ -1,0 +1,69 @@
+"""What is left to tidy after a put: runs to merge and pending writes to thin, once the put is in the archive."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_MOST = 10_000
+
+Key = tuple[str, int, str]
+"""Thread, generation and checkpoint."""
+Block = tuple[str, int]
+"""A lineage and the number of one block of its positions."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Chore:
+    """Work that only saves space: forgetting it loses nothing.
+
+    Attributes:
+        blocks: Blocks of lineages whose runs can be merged.
+        thinned: Rows of pending writes, by name, that refer to what the checkpoint holds.
+    """
+
+    thread_id: str
+    generation: int
+    checkpoint_id: str
+    blocks: Sequence[Block] = ()
+    thinned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tries: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The checkpoint whose put left it."""
+        return self.thread_id, self.generation, self.checkpoint_id
+
+
+class Chores:
+    """Bounded queue; the oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._queue: OrderedDict[Key, Chore] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def add(self, chore: Chore) -> None:
+        """Notes a chore; one for the same checkpoint is replaced."""
+        with self._lock:
+            self._queue[chore.key] = chore
+            while len(self._queue) > _MOST:
+                self._queue.popitem(last=False)
+
+    def of(self, keys: Iterable[Key]) -> list[Chore]:
+        """The chores of some checkpoints."""
+        with self._lock:
+            return [self._queue[key] for key in keys if key in self._queue]
+
+    def take(self, ready: Callable[[Chore], bool]) -> list[Chore]:
+        """Hands over the chores that are ready."""
+        with self._lock:
+            chosen = [chore for chore in self._queue.values() if ready(chore)]
+            for chore in chosen:
+                del self._queue[chore.key]
+        return chosen

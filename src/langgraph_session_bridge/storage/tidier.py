@@ -1,0 +1,98 @@
+"""Merges small runs and thins pending writes in the background, without a moment in which a reader misses something."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.storage.chores import Block, Chore
+from langgraph_session_bridge.storage.documents import chunk_fields, encode, re_encode, thread_prefix, whole
+from langgraph_session_bridge.storage.merging import merge
+from langgraph_session_bridge.storage.protocols import Archive, Journal
+from langgraph_session_bridge.storage.runs import BLOCK, Run, run_field, run_of
+from langgraph_session_bridge.storage.shared import Shared
+
+logger = logging.getLogger(__name__)
+
+_INTERVAL_S = 0.25
+_TRIES = 40
+
+
+class Tidier:
+    """Does the chores that puts leave. A merged run replaces the first of its parts before the others are removed."""
+
+    def __init__(self, journal: Journal | None, archive: Archive, shared: Shared) -> None:
+        self._journal = journal
+        self._archive = archive
+        self._shared = shared
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Does chores until told to stop."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _INTERVAL_S)
+            await self.run_ready()
+
+    async def run_ready(self) -> None:
+        """Does the chores of puts that are in the archive; what fails is tried again, for a while."""
+        for chore in self._shared.chores.take(lambda c: not self._shared.is_unflushed(c.thread_id, c.checkpoint_id)):
+            try:
+                done = await self._do(chore)
+            except SessionBridgeError as error:
+                logger.debug("Tidying thread %r failed: %s", chore.thread_id, error)
+                done = False
+            except Exception:
+                logger.exception("Tidying thread %r failed unexpectedly; it is left as it is.", chore.thread_id)
+                continue
+            chore.tries += 1
+            if not done and chore.tries < _TRIES:
+                self._shared.chores.add(chore)
+
+    async def compact(self, thread_id: str, generation: int) -> int:
+        """Merges all neighbouring runs of a thread; returns how many documents that saved."""
+        counts: dict[Block, int] = {}
+        for name, outline in (await self._archive.outlines(thread_id, generation)).items():
+            if name.startswith("s/"):
+                run = run_of(name, outline)
+                block = (run.lineage, run.start // BLOCK)
+                counts[block] = counts.get(block, 0) + 1
+        before = self._shared.counters["merged_runs"]
+        for block, count in counts.items():
+            if count > 1:
+                await self._merge(thread_id, generation, block)
+        return self._shared.counters["merged_runs"] - before
+
+    async def _do(self, chore: Chore) -> bool:
+        done = True
+        for block in chore.blocks:
+            done &= await self._merge(chore.thread_id, chore.generation, block)
+        for name, rows in chore.thinned.items():
+            await self._archive.thin(thread_prefix(chore.thread_id, chore.generation) + name, chore.thread_id, rows)
+            self._shared.counters["thinned_writes"] += 1
+        chore.thinned = {}
+        return done
+
+    async def _merge(self, thread_id: str, generation: int, block: Block) -> bool:
+        """Merges the runs of a block in the archive, then in the journal; false if that is to be tried again."""
+        lineage, number = block
+        prefix = thread_prefix(thread_id, generation)
+        bounds = (run_field(lineage, number * BLOCK), run_field(lineage, (number + 1) * BLOCK))
+        found = await self._archive.fetch(thread_id, generation, [], [bounds])
+        runs = {name: document for name, document in found.items() if not chunk_fields(document)}
+        pages = {name: (run_of(name, row), re_encode(row)) for name, row in runs.items()}
+        for merged in merge({name: whole(runs, name) for name in runs}):
+            page = encode(merged.document, thread_id, generation, merged.rank)
+            if not await self._archive.replace_run(page, thread_id, merged.run.stop):
+                continue  # somebody else merges this block, or it is gone
+            await self._archive.delete(thread_id, [prefix + name for name in merged.absorbed])
+            self._shared.counters["merged_runs"] += len(merged.absorbed)
+            for name in merged.absorbed:
+                del pages[name]
+            pages[page.field] = (merged.run, page.raw)
+        return await self._merge_hot(thread_id, generation, list(pages.values()))
+
+    async def _merge_hot(self, thread_id: str, generation: int, pages: list[tuple[Run, bytes]]) -> bool:
+        wide = [(run, raw) for run, raw in pages if run.stop - run.start > 1]
+        return not wide or self._journal is None or await self._journal.merge(thread_id, generation, wide)
