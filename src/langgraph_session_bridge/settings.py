@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """Checkpoints whose layout a process remembers, to send only what changed."""
     hints_max_bytes: int = Field(64 * MIB, ge=1)
     """Most memory for these layouts, roughly (16 bytes for each element of a list, besides the small values)."""
+    decoded_max_bytes: int = Field(64 * MIB, ge=0)
+    """Most memory, roughly, for decoded messages that are copied instead of decoded again; 0 keeps none."""
 
     @field_validator("redact_keys")
     @classmethod

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -10,12 +11,26 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite,
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
+from langgraph_session_bridge.checkpoint.serialising import Typed
 from langgraph_session_bridge.checkpoint.shapes import put_together, take_apart
+from langgraph_session_bridge.checkpoint.templates import Templates
 from langgraph_session_bridge.checkpoint.thinning import ONE
 from langgraph_session_bridge.errors import DataIntegrityError
 from langgraph_session_bridge.storage.hints import StoredValue
 from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.runs import Lineages, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """How stored bytes become values again."""
+
+    serde: SerializerProtocol
+    templates: Templates
+
+    def elements(self, typed: Sequence[Typed]) -> list[Any]:
+        """Elements of a list."""
+        return self.templates.load(self.serde, typed)
 
 
 def layout_of(snapshot: Snapshot, checkpoint: Checkpoint, fingerprints: Fingerprints) -> dict[str, StoredValue]:
@@ -41,11 +56,11 @@ def _list_layout(entry: Mapping[str, Any], version: Any, value: Any, fingerprint
     newest = pieces[-1].lineage
     end = max(piece.stop for piece in pieces if piece.lineage == newest)
     shape, elements = take_apart(value) or ("", [])  # as the caller got it: the stock serde makes lists of tuples
-    prints = fingerprints.of_each(elements)
-    return StoredValue(version=version, shape=shape, pieces=pieces, tail=(newest, end), prints=prints)
+    prints, blocks = fingerprints.of_list(elements)
+    return StoredValue(version=version, shape=shape, pieces=pieces, tail=(newest, end), prints=prints, blocks=blocks)
 
 
-def decode_tuple(serde: SerializerProtocol, snapshot: Snapshot) -> CheckpointTuple:
+def decode_tuple(loader: Loader, snapshot: Snapshot) -> CheckpointTuple:
     """Rebuilds what LangGraph put, writes in `writes_sort_key` order.
 
     Raises:
@@ -53,25 +68,25 @@ def decode_tuple(serde: SerializerProtocol, snapshot: Snapshot) -> CheckpointTup
     """
     document = snapshot.document
     thread_id, ns = document["t"], document["n"]
-    body = serde.loads_typed(tuple(document["b"]))
+    body = loader.serde.loads_typed(tuple(document["b"]))
     return CheckpointTuple(
         config=config_of(thread_id, ns, document["c"]),
-        checkpoint=cast(Checkpoint, {**body, "channel_values": decode_values(serde, snapshot)}),
-        metadata=serde.loads_typed(tuple(document["z"])),
+        checkpoint=cast(Checkpoint, {**body, "channel_values": decode_values(loader, snapshot)}),
+        metadata=loader.serde.loads_typed(tuple(document["z"])),
         parent_config=config_of(thread_id, ns, document["p"]) if document["p"] else None,
-        pending_writes=decode_writes(serde, snapshot),
+        pending_writes=decode_writes(loader, snapshot),
     )
 
 
-def decode_values(serde: SerializerProtocol, snapshot: Snapshot) -> dict[str, Any]:
+def decode_values(loader: Loader, snapshot: Snapshot) -> dict[str, Any]:
     """Channel values of a stored checkpoint."""
-    return {entry["c"]: _value(serde, snapshot, entry) for entry in snapshot.document["v"]}
+    return {entry["c"]: _value(loader, snapshot, entry) for entry in snapshot.document["v"]}
 
 
-def _value(serde: SerializerProtocol, snapshot: Snapshot, entry: Mapping[str, Any]) -> Any:
+def _value(loader: Loader, snapshot: Snapshot, entry: Mapping[str, Any]) -> Any:
     if "l" not in entry:
-        return serde.loads_typed(_typed(snapshot, entry, snapshot.document))
-    return put_together(entry["s"], _elements(serde, snapshot.lineages, entry, snapshot.document), serde)
+        return loader.serde.loads_typed(_typed(snapshot, entry, snapshot.document))
+    return put_together(entry["s"], _elements(loader, snapshot.lineages, entry, snapshot.document), loader.serde)
 
 
 def _typed(snapshot: Snapshot, row: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[str, bytes]:
@@ -81,14 +96,12 @@ def _typed(snapshot: Snapshot, row: Mapping[str, Any], document: Mapping[str, An
     return found["y"], found["d"]
 
 
-def _elements(
-    serde: SerializerProtocol, lineages: Lineages, row: Mapping[str, Any], document: Mapping[str, Any]
-) -> list[Any]:
+def _elements(loader: Loader, lineages: Lineages, row: Mapping[str, Any], document: Mapping[str, Any]) -> list[Any]:
     try:
         typed = [element for piece in unpack(row["l"]) for element in lineages.elements(piece)]
     except KeyError as error:
         raise _lost(document, row["c"]) from error
-    return [serde.loads_typed(element) for element in typed]
+    return loader.elements(typed)
 
 
 def _lost(document: Mapping[str, Any], channel: str) -> DataIntegrityError:
@@ -99,9 +112,7 @@ def _lost(document: Mapping[str, Any], channel: str) -> DataIntegrityError:
     )
 
 
-def decode_writes(
-    serde: SerializerProtocol, snapshot: Snapshot, channels: set[str] | None = None
-) -> list[PendingWrite]:
+def decode_writes(loader: Loader, snapshot: Snapshot, channels: set[str] | None = None) -> list[PendingWrite]:
     """Pending writes in `writes_sort_key` order; for each task and index the first ordinary write counts."""
     rows: dict[tuple[str, int], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
     for document in sorted(snapshot.writes, key=lambda row: row["q"]):
@@ -111,20 +122,20 @@ def decode_writes(
                 rows[key] = (document, row)
     ordered = sorted(rows.items(), key=lambda item: writes_sort_key(item[1][0]["h"], *item[0]))
     return [
-        (task_id, row["c"], _written(serde, snapshot, row, document))
+        (task_id, row["c"], _written(loader, snapshot, row, document))
         for (task_id, _), (document, row) in ordered
         if channels is None or row["c"] in channels
     ]
 
 
-def _written(serde: SerializerProtocol, snapshot: Snapshot, row: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
+def _written(loader: Loader, snapshot: Snapshot, row: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
     """The value of a row: its own, or that of the part or the elements which it refers to."""
     if "l" not in row:
-        return serde.loads_typed(_typed(snapshot, row, document))
-    elements = _elements(serde, snapshot.lineages, row, document)
+        return loader.serde.loads_typed(_typed(snapshot, row, document))
+    elements = _elements(loader, snapshot.lineages, row, document)
     for position in row.get("u", ()):
         elements[position].id = None  # its reducer named it later
-    return elements[0] if row["s"] == ONE else put_together(row["s"], elements, serde)
+    return elements[0] if row["s"] == ONE else put_together(row["s"], elements, loader.serde)
 
 
 def config_of(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:

@@ -7,16 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite
-from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from langgraph_session_bridge.checkpoint.codec import decode_values, decode_writes
+from langgraph_session_bridge.checkpoint.codec import Loader, decode_values, decode_writes
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.pool import Snapshot
 
 
 async def channel_history(
     pipeline: Pipeline,
-    serde: SerializerProtocol,
+    loader: Loader,
     thread_id: str,
     ns: str,
     checkpoint_id: str,
@@ -29,9 +28,9 @@ async def channel_history(
     seeds: dict[str, Any] = {}
     for snapshot in chain:
         remaining = set(channels) - seeds.keys()
-        for write in reversed(decode_writes(serde, snapshot, remaining)):
+        for write in reversed(decode_writes(loader, snapshot, remaining)):
             writes[write[1]].append(write)
-        seeds |= _values(serde, snapshot, remaining)
+        seeds |= _values(loader, snapshot, remaining)
     result: dict[str, DeltaChannelHistory] = {}
     for channel in channels:
         result[channel] = {"writes": writes[channel][::-1]}
@@ -58,7 +57,7 @@ async def _chain(pipeline: Pipeline, thread_id: str, ns: str, checkpoint_id: str
     return await pipeline.reader.snapshots(thread_id, generation, rows) if rows else []
 
 
-def _values(serde: SerializerProtocol, snapshot: Snapshot, channels: set[str]) -> dict[str, Any]:
+def _values(loader: Loader, snapshot: Snapshot, channels: set[str]) -> dict[str, Any]:
     stored = [entry for entry in snapshot.document["v"] if entry["c"] in channels]
     document = {**snapshot.document, "v": stored}
-    return decode_values(serde, replace(snapshot, document=document))
+    return decode_values(loader, replace(snapshot, document=document))

@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from langgraph_session_bridge.checkpoint.fingerprints import WIDTH, Fingerprints
+from langgraph_session_bridge.checkpoint.fingerprints import NO_PRINTS, WIDTH, Fingerprints, Prints
 from langgraph_session_bridge.checkpoint.lineage import Part, Span, arrange, compare, follows
 from langgraph_session_bridge.checkpoint.serialising import Limits, Typed, check_size, serialise
 from langgraph_session_bridge.checkpoint.thinning import Fresh
@@ -28,13 +28,15 @@ class ListValue:
         *,
         what: str,
         limits: Limits,
+        base: StoredValue | None,
     ) -> None:
         self._serde = serde
         self._shape = shape
         self._elements = elements
         self._what = what
         self._limits = limits
-        self._prints = fingerprints.of_each(elements)
+        known = Prints(base.prints, base.blocks) if base is not None else NO_PRINTS
+        self._prints, self._blocks = fingerprints.of_list(elements, known)
         self._typed: dict[int, Typed] = {}
         self._fresh: list[tuple[int, Piece]] = []
 
@@ -69,7 +71,9 @@ class ListValue:
             parts = _stored(parts, lineage, start)
             tail = (lineage, start + len(new))
         pieces = _joined([part.piece for part in parts if part.piece is not None])
-        return StoredValue(version=version, shape=self._shape, pieces=pieces, tail=tail, prints=self._prints)
+        return StoredValue(
+            version=version, shape=self._shape, pieces=pieces, tail=tail, prints=self._prints, blocks=self._blocks
+        )
 
     def fresh(self) -> Iterator[Fresh]:
         """The elements that the last `place` stored, and where."""

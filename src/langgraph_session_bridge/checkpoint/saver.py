@@ -34,6 +34,7 @@ from langgraph_session_bridge.checkpoint.identifiers import (
 )
 from langgraph_session_bridge.checkpoint.metadata import filterable, matches, preselection, redacted
 from langgraph_session_bridge.checkpoint.serialising import Limits
+from langgraph_session_bridge.checkpoint.templates import Templates
 from langgraph_session_bridge.checkpoint.work import CheckpointWork, WritesWork
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError
 from langgraph_session_bridge.settings import Ack, Driver, Settings
@@ -102,6 +103,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         super().__init__(serde=serde)
         self._runtime = runtime
         self._redact = re.compile(runtime.settings.redact_keys)
+        self._templates = Templates(runtime.settings.decoded_max_bytes)
         self._limits = Limits(inline=runtime.settings.inline_max_bytes, ceiling=runtime.settings.max_value_bytes)
 
     @classmethod
@@ -339,9 +341,13 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         """Synchronous `aget_tuple`."""
         return self._runtime.run(self.aget_tuple(config), _AINVOKE)
 
+    @property
+    def _loader(self) -> codec.Loader:
+        return codec.Loader(self.serde, self._templates)
+
     def _decoded(self, snapshot: Snapshot) -> CheckpointTuple:
         """The checkpoint for a caller who may go on from it: what it was made of is remembered."""
-        found = codec.decode_tuple(self.serde, snapshot)
+        found = codec.decode_tuple(self._loader, snapshot)
         document = snapshot.document
         values = codec.layout_of(snapshot, found.checkpoint, Fingerprints(self.serde))
         layout = Layout(generation=snapshot.generation, values=values)
@@ -376,7 +382,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             left = 1 if configurable_of(config).get("checkpoint_ns") is not None else left
         source = self._matching(await self._runtime.pipeline(), config, wanted, bound or None)
         async for snapshot in source:
-            yield codec.decode_tuple(self.serde, snapshot)
+            yield codec.decode_tuple(self._loader, snapshot)
             if left is not None:
                 left -= 1
                 if left == 0:
@@ -420,7 +426,7 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         if not channels:
             return {}
         pipeline = await self._runtime.pipeline()
-        return await delta.channel_history(pipeline, self.serde, thread_id, ns, checkpoint_id, channels)
+        return await delta.channel_history(pipeline, self._loader, thread_id, ns, checkpoint_id, channels)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

@@ -64,7 +64,7 @@ def describe(fingerprints: Fingerprints, idx: int, channel: str, value: Any, typ
     shape, elements = take_apart(value) or ("", [])
     if shape == "tuple":
         shape, elements = "", []
-    return WrittenRow(idx=idx, channel=channel, shape=shape, whole=whole, prints=fingerprints.of_each(elements))
+    return WrittenRow(idx=idx, channel=channel, shape=shape, whole=whole, prints=fingerprints.of_list(elements).each)
 
 
 def thin(fingerprints: Fingerprints, written: Written, fresh: Iterable[Fresh]) -> dict[str, list[dict[str, Any]]]:

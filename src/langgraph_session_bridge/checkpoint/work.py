@@ -78,8 +78,9 @@ class CheckpointWork:
         what = f"Channel {channel!r} of thread {self.thread_id[:80]!r}"
         apart = take_apart(value)
         if apart is not None:
-            made = ListValue(self.serde, self.fingerprints, *apart, what=what, limits=self.limits)
-            if made.take(self._base(channel, self.known)):
+            base = self._base(channel, self.known)
+            made = ListValue(self.serde, self.fingerprints, *apart, what=what, limits=self.limits, base=base)
+            if made.take(base):
                 self._lists[channel] = made
                 return
         self._typed[channel] = serialise(self.serde, value, what, self.limits.ceiling)

@@ -33,8 +33,13 @@ class Flusher:
         self._pauses: dict[int, float] = {}
         self._resting: dict[int, float] = {}
 
-    async def flush(self, shard: int, upto: str | None = None) -> int:
+    async def flush(self, shard: int, upto: str | None = None, *, own: bool = True) -> int:
         """Flushes a shard's entries up to and including `upto`, or all that are there now.
+
+        Args:
+            shard: The shard.
+            upto: Id of the last entry; all by default.
+            own: Whether to flush also what puts of this process are archiving themselves at this moment.
 
         Returns:
             How many entries were flushed.
@@ -46,10 +51,11 @@ class Flusher:
         async with self._shared.flush_turns.of(shard):
             await self._acknowledge_archived(shard)
             while entries := await self._journal.pending(shard, self._settings.flush_batch_entries, upto):
-                for batch in self._batches(entries):
+                chosen = entries if own else self._without_confirming(entries)
+                for batch in self._batches(chosen):
                     await self._flush_batch(shard, batch)
                     flushed += len(batch)
-                if len(entries) < self._settings.flush_batch_entries:
+                if len(entries) < self._settings.flush_batch_entries or not chosen:
                     break
         return flushed
 
@@ -65,7 +71,14 @@ class Flusher:
                 self._shared.note_archived(shard, entry)
             raise
 
+    def _without_confirming(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Leaves out what puts are archiving, and what came later to their threads."""
+        busy = {entry.thread_id for entry in entries if (entry.thread_id, entry.id) in self._shared.confirming}
+        return [entry for entry in entries if entry.thread_id not in busy]
+
     def _batches(self, entries: Sequence[Entry]) -> list[list[Entry]]:
+        if not entries:
+            return []
         batches: list[list[Entry]] = [[]]
         size = 0
         for entry in entries:
@@ -156,7 +169,7 @@ class Flusher:
             return
         self._shared.dirty_shards.discard(shard)
         try:
-            await self.flush(shard)
+            await self.flush(shard, own=False)
         except BaseException:
             self._shared.dirty_shards.add(shard)
             raise

@@ -28,6 +28,7 @@ class StoredValue:
         pieces: Pieces of lineages, in order.
         tail: Where the newest elements of the list were stored: a lineage and its end.
         prints: Fingerprint of the value, or of each element of a list.
+        blocks: Fingerprints of many elements of a list at a time.
     """
 
     version: str | int | float
@@ -38,12 +39,13 @@ class StoredValue:
     pieces: tuple[Piece, ...] = ()
     tail: tuple[str, int] = ("", 0)
     prints: bytes = b""
+    blocks: bytes = b""
 
     @property
     def size(self) -> int:
         """Bytes that remembering it takes, roughly."""
         inline = len(self.inline[1]) if self.inline else 0
-        return _VALUE_BYTES + inline + len(self.prints) + _PIECE_BYTES * len(self.pieces)
+        return _VALUE_BYTES + inline + len(self.prints) + len(self.blocks) + _PIECE_BYTES * len(self.pieces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ class Hints:
         self._written: OrderedDict[tuple[str, str, str], dict[str, Any]] = OrderedDict()
 
     @property
-    def bytes(self) -> int:
+    def weight(self) -> int:
         """What the remembered layouts weigh, roughly."""
         return self._bytes
 

@@ -29,6 +29,8 @@ class Shared:
     owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex}")
     dirty_shards: set[int] = field(default_factory=set)
     lineages: OwnLineages = field(default_factory=OwnLineages)
+    confirming: set[tuple[str, str]] = field(default_factory=set)
+    """Threads and journal entries of majority puts that are archiving at this moment."""
     chores: Chores = field(default_factory=Chores)
     flush_turns: Turns = field(default_factory=Turns)
     counters: Counter[str] = field(default_factory=Counter)

@@ -155,7 +155,12 @@ class JournalWriter:
         stamped = [
             Encoded(field=d.field, raw=with_sequence(d.raw, rank), first_wins=d.first_wins) for d in sent.documents
         ]
-        await self._archive.store(stamped)
+        confirming = (work.thread_id, sent.appended.entry_id)
+        self._shared.confirming.add(confirming)
+        try:
+            await self._archive.store(stamped)
+        finally:
+            self._shared.confirming.discard(confirming)
         entry = Entry(
             id=sent.appended.entry_id,
             thread_id=work.thread_id,
