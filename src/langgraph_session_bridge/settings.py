@@ -78,6 +78,11 @@ class Settings(BaseSettings):
 
     inline_max_bytes: int = Field(128, ge=0)
     """Channel values up to this size live inside the checkpoint document."""
+    compression: Literal["none", "zstd"] = "none"
+    """Compression of what is stored in either tier (extra `zstd`); costs CPU in this process, saves Redis memory and
+    bytes on the wire. Useless under encryption. Any process with the extra reads both."""
+    block_compressor: Literal["default", "snappy", "zlib", "zstd"] = "zstd"
+    """How a new database compresses its files (MongoDB's own default is snappy); costs the server's CPU, saves disk."""
     max_value_bytes: int = Field(512 * MIB, ge=1)
     """Ceiling for one serialised channel value or pending write."""
     redact_keys: str = (

@@ -10,13 +10,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite, writes_sort_key
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
+from langgraph_session_bridge.checkpoint.fingerprints import NO_PRINTS, Fingerprints, Prints
 from langgraph_session_bridge.checkpoint.serialising import Typed
 from langgraph_session_bridge.checkpoint.shapes import put_together, take_apart
 from langgraph_session_bridge.checkpoint.templates import Templates
 from langgraph_session_bridge.checkpoint.thinning import ONE
 from langgraph_session_bridge.errors import DataIntegrityError
-from langgraph_session_bridge.storage.hints import StoredValue
+from langgraph_session_bridge.storage.hints import Layout, StoredValue
 from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.runs import Lineages, unpack
 
@@ -33,15 +33,18 @@ class Loader:
         return self.templates.load(self.serde, typed)
 
 
-def layout_of(snapshot: Snapshot, checkpoint: Checkpoint, fingerprints: Fingerprints) -> dict[str, StoredValue]:
-    """Where the values of a stored checkpoint are, for the next put on it."""
+def layout_of(
+    snapshot: Snapshot, checkpoint: Checkpoint, fingerprints: Fingerprints, known: Layout | None
+) -> dict[str, StoredValue]:
+    """Where the values of a stored checkpoint are, for the next put on it; `known` is what was remembered of it."""
     versions, values = checkpoint["channel_versions"], checkpoint["channel_values"]
     layout: dict[str, StoredValue] = {}
     for entry in snapshot.document["v"]:
         channel = entry["c"]
         version = versions.get(channel, "")
         if "l" in entry:
-            layout[channel] = _list_layout(entry, version, values[channel], fingerprints)
+            before = known.values.get(channel) if known is not None else None
+            layout[channel] = _list_layout(entry, version, values[channel], fingerprints, before)
         elif "o" in entry:
             chunks = snapshot.parts.get(entry["o"], {}).get("x")
             prints = fingerprints.of(values[channel])
@@ -51,12 +54,14 @@ def layout_of(snapshot: Snapshot, checkpoint: Checkpoint, fingerprints: Fingerpr
     return layout
 
 
-def _list_layout(entry: Mapping[str, Any], version: Any, value: Any, fingerprints: Fingerprints) -> StoredValue:
+def _list_layout(
+    entry: Mapping[str, Any], version: Any, value: Any, fingerprints: Fingerprints, before: StoredValue | None
+) -> StoredValue:
     pieces = unpack(entry["l"])
     newest = pieces[-1].lineage
     end = max(piece.stop for piece in pieces if piece.lineage == newest)
     shape, elements = take_apart(value) or ("", [])  # as the caller got it: the stock serde makes lists of tuples
-    prints, blocks = fingerprints.of_list(elements)
+    prints, blocks = fingerprints.of_list(elements, Prints(before.prints, before.blocks) if before else NO_PRINTS)
     return StoredValue(version=version, shape=shape, pieces=pieces, tail=(newest, end), prints=prints, blocks=blocks)
 
 

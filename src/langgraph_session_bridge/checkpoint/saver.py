@@ -349,9 +349,9 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         """The checkpoint for a caller who may go on from it: what it was made of is remembered."""
         found = codec.decode_tuple(self._loader, snapshot)
         document = snapshot.document
-        values = codec.layout_of(snapshot, found.checkpoint, Fingerprints(self.serde))
-        layout = Layout(generation=snapshot.generation, values=values)
-        self._runtime.shared.hints.remember_layout(document["t"], document["n"], document["c"], layout)
+        hints, place = self._runtime.shared.hints, (document["t"], document["n"], document["c"])
+        values = codec.layout_of(snapshot, found.checkpoint, Fingerprints(self.serde), hints.layout(*place))
+        hints.remember_layout(*place, Layout(generation=snapshot.generation, values=values))
         return found
 
     async def alist(

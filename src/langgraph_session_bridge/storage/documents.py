@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import bson
 from bson.int64 import Int64
 
 from langgraph_session_bridge.errors import DataIntegrityError
+from langgraph_session_bridge.storage.compression import Compress, decompress
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """Payloads above this are split over chunk documents (MongoDB's own limit is 16 MiB)."""
@@ -113,12 +114,26 @@ def split(document: Document, size: int) -> list[Document]:
     return [*chunks, replace(document, payload={"x": [digest, len(chunks)]})]
 
 
-def encode(document: Document, thread_id: str, generation: int, sequence: int = 0) -> Encoded:
-    """Encodes a document for one generation of a thread."""
+def encode(
+    document: Document, thread_id: str, generation: int, sequence: int = 0, *, compress: Compress | None = None
+) -> Encoded:
+    """Encodes a document for one generation of a thread, its payload compressed where that pays."""
     name = thread_prefix(thread_id, generation) + document.field
     frame = {"_id": name, "q": Int64(sequence), "t": thread_id}
-    raw = bson.encode({**frame, **document.header, **document.payload})
+    payload = document.payload if compress is None else _compressed(document.payload, compress)
+    raw = bson.encode({**frame, **document.header, **payload})
     return Encoded(field=document.field, raw=raw, first_wins=document.first_wins)
+
+
+def _compressed(payload: Mapping[str, Any], compress: Compress) -> Mapping[str, Any]:
+    body = bson.encode(payload)
+    shorter = compress(body)
+    return {"zs": shorter} if shorter is not body else payload
+
+
+def _opened(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A stored document with its payload."""
+    return {**document, **bson.decode(decompress(document["zs"]))} if "zs" in document else document
 
 
 def chunk_field(digest: str, number: int) -> str:
@@ -140,14 +155,14 @@ def whole(documents: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str,
     Raises:
         DataIntegrityError: A chunk is missing.
     """
-    document = documents[name]
+    document = _opened(documents[name])
     names = chunk_fields(document)
     if not names:
         return document
     if lost := [chunk for chunk in names if chunk not in documents]:
         message = f"Document {document['_id']!r} is incomplete: {len(lost)} of its {len(names)} chunks are missing."
         raise DataIntegrityError(message)
-    body = bson.decode(b"".join(documents[chunk]["d"] for chunk in names))
+    body = bson.decode(b"".join(_opened(documents[chunk])["d"] for chunk in names))
     return {**document, **body}
 
 
@@ -166,6 +181,11 @@ def generation_of(document: Mapping[str, Any]) -> int:
 def name_of(document: Mapping[str, Any]) -> str:
     """The name of a stored document within its generation."""
     return str(document["_id"][len(thread_prefix(document["t"])) + 9 :])
+
+
+def with_rows(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The BSON of a set of pending writes with other rows."""
+    return bson.encode({**{key: item for key, item in document.items() if key != "zs"}, "w": rows})
 
 
 def re_encode(document: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,8 +32,11 @@ from langgraph_session_bridge.storage.documents import (
     thread_prefix,
 )
 
+logger = logging.getLogger(__name__)
+
 SCHEMA_VERSION = 2
 _DUPLICATE_KEY = 11000
+_NAMESPACE_EXISTS = 48
 _ONE_COMMAND = 32
 """Up to this many documents go in one ordered insert, so that a single put is one round trip."""
 _PAGE_BYTES = 16 * 1024 * 1024
@@ -56,7 +60,7 @@ class MongoArchive:
     def __init__(self, client: Any, database: str, *, owns_client: bool) -> None:
         self._client = client
         self._owns_client = owns_client
-        db = client.get_database(
+        self._db = db = client.get_database(
             database,
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
@@ -69,13 +73,16 @@ class MongoArchive:
 
     # Deployment
 
-    async def setup(self, *, shards: int, create_indexes: bool, journal: bool) -> None:
+    async def setup(
+        self, *, shards: int, create_indexes: bool, journal: bool, block_compressor: str = "default"
+    ) -> None:
         """Reads the deployment's record, creating it and the indexes where they are missing.
 
         Args:
             shards: Journal shards of a new deployment.
             create_indexes: Whether indexes may be created.
             journal: Whether this process writes through a journal.
+            block_compressor: How files of a new database are compressed.
 
         Raises:
             ConfigurationError: The database was written by an incompatible version.
@@ -86,6 +93,8 @@ class MongoArchive:
             if create_indexes:
                 wanted["indexes"] = SCHEMA_VERSION
             if found is None or wanted.items() - found.items():
+                if create_indexes and found is None and block_compressor != "default":
+                    await self._create_collection(block_compressor)
                 if create_indexes and (found or {}).get("indexes") != SCHEMA_VERSION:
                     await self._create_indexes()
                 found = await self._meta.find_one_and_update(
@@ -115,6 +124,14 @@ class MongoArchive:
             )
             raise ConfigurationError(message)
         self.deployment = found
+
+    async def _create_collection(self, block_compressor: str) -> None:
+        engine = {"wiredTiger": {"configString": f"block_compressor={block_compressor}"}}
+        try:
+            await self._db.command("create", self._checkpoints.name, storageEngine=engine)
+        except mongo_errors.OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:  # another engine, or an account that may not choose
+                logger.info("MongoDB does not take block_compressor=%s: %s", block_compressor, error)
 
     async def _create_indexes(self) -> None:
         await self._checkpoints.create_index(
@@ -257,7 +274,7 @@ class MongoArchive:
         with explained():
             before = await self._checkpoints.find_one_and_update(
                 {"_id": name, "t": thread_id, **_LIVING},
-                {"$set": {"w": [dict(row) for row in rows]}, "$unset": {"x": ""}},
+                {"$set": {"w": [dict(row) for row in rows]}, "$unset": {"x": "", "zs": ""}},
                 projection={"x": 1},
             )
         if before and (chunks := chunk_fields(before)):

@@ -33,7 +33,7 @@ class Pipeline:
         self.journal = journal
         self.archive = archive
         self.reader = Reader(journal, archive, settings, shared)
-        self.tidier = Tidier(journal, archive, shared)
+        self.tidier = Tidier(journal, archive, settings, shared)
         self.flusher: Flusher | None = None
         self._settings = settings
         self._shared = shared

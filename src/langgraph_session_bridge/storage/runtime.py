@@ -17,6 +17,7 @@ from langgraph_session_bridge.blocking import HomeLoop, run_blocking, running_lo
 from langgraph_session_bridge.errors import ClosedError, EventLoopError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.clients import check_addresses, open_mongo, open_redis
+from langgraph_session_bridge.storage.compression import compressor
 from langgraph_session_bridge.storage.hints import Hints
 from langgraph_session_bridge.storage.mongodb import MongoArchive
 from langgraph_session_bridge.storage.pipeline import Pipeline
@@ -39,6 +40,7 @@ class Runtime:
     """
 
     def __init__(self, settings: Settings, mongo: OpenClient, redis: OpenClient | None, *, owns_clients: bool) -> None:
+        compressor(settings.compression)  # refuses what is not installed, before anything is opened
         self.settings = settings
         self._open_mongo = mongo
         self._open_redis = redis
@@ -109,7 +111,10 @@ class Runtime:
         archive = MongoArchive(self._open_mongo(), settings.database, owns_client=self._owns_clients)
         try:
             await archive.setup(
-                shards=settings.shards, create_indexes=settings.create_indexes, journal=self.has_journal
+                shards=settings.shards,
+                create_indexes=settings.create_indexes,
+                journal=self.has_journal,
+                block_compressor=settings.block_compressor,
             )
             journal = await self._open_journal(archive)
         except BaseException:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from langgraph_session_bridge.storage.chores import Chore
-from langgraph_session_bridge.storage.documents import Encoded, decode, re_encode, thread_prefix
+from langgraph_session_bridge.storage.documents import Encoded, decode, thread_prefix, with_rows
 
 
 def thin(documents: Sequence[Encoded], chores: Iterable[Chore]) -> tuple[list[Encoded], list[tuple[Chore, str]]]:
@@ -32,4 +32,4 @@ def thin(documents: Sequence[Encoded], chores: Iterable[Chore]) -> tuple[list[En
 
 
 def _rewritten(document: Encoded, found: dict[str, Any], rows: list[dict[str, Any]]) -> Encoded:
-    return Encoded(field=document.field, raw=re_encode({**found, "w": rows}), first_wins=document.first_wins)
+    return Encoded(field=document.field, raw=with_rows(found, rows), first_wins=document.first_wins)

@@ -7,7 +7,9 @@ import contextlib
 import logging
 
 from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.chores import Block, Chore
+from langgraph_session_bridge.storage.compression import compressor
 from langgraph_session_bridge.storage.documents import chunk_fields, encode, re_encode, thread_prefix, whole
 from langgraph_session_bridge.storage.merging import merge
 from langgraph_session_bridge.storage.protocols import Archive, Journal
@@ -23,7 +25,8 @@ _TRIES = 40
 class Tidier:
     """Does the chores that puts leave. A merged run replaces the first of its parts before the others are removed."""
 
-    def __init__(self, journal: Journal | None, archive: Archive, shared: Shared) -> None:
+    def __init__(self, journal: Journal | None, archive: Archive, settings: Settings, shared: Shared) -> None:
+        self._compress = compressor(settings.compression)
         self._journal = journal
         self._archive = archive
         self._shared = shared
@@ -83,7 +86,7 @@ class Tidier:
         runs = {name: document for name, document in found.items() if not chunk_fields(document)}
         pages = {name: (run_of(name, row), re_encode(row)) for name, row in runs.items()}
         for merged in merge({name: whole(runs, name) for name in runs}):
-            page = encode(merged.document, thread_id, generation, merged.rank)
+            page = encode(merged.document, thread_id, generation, merged.rank, compress=self._compress)
             if not await self._archive.replace_run(page, thread_id, merged.run.stop):
                 continue  # somebody else merges this block, or it is gone
             await self._archive.delete(thread_id, [prefix + name for name in merged.absorbed])

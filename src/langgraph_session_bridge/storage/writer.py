@@ -15,6 +15,7 @@ from langgraph_session_bridge.errors import (
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.chores import Chore
+from langgraph_session_bridge.storage.compression import compressor
 from langgraph_session_bridge.storage.documents import (
     Encoded,
     checkpoint_field,
@@ -56,6 +57,7 @@ class JournalWriter:
         self._settler = settler
         self._settings = settings
         self._shared = shared
+        self._compress = compressor(settings.compression)
         self._past = ArchiveWriter(archive, settings, shared, trusts_hints=False)
 
     async def put(self, work: Work, level: Level) -> None:
@@ -104,7 +106,9 @@ class JournalWriter:
         for _ in range(ROUNDS):
             generation = hints.generation(work.thread_id)
             prepared = work.prepare(_parent(self._shared, work, generation) if trust_parent else None, extend)
-            documents = [encode(document, work.thread_id, generation) for document in prepared.documents]
+            documents = [
+                encode(document, work.thread_id, generation, compress=self._compress) for document in prepared.documents
+            ]
             request = _request(work, generation, prepared, documents, token)
             answer = await self._append(request)
             if isinstance(answer, Appended):
@@ -186,6 +190,7 @@ class ArchiveWriter:
         self._settings = settings
         self._shared = shared
         self._trusts_hints = trusts_hints
+        self._compress = compressor(settings.compression)
 
     async def put(self, work: Work, level: Level) -> None:
         """Stores a put on a majority, whatever the level.
@@ -206,7 +211,10 @@ class ArchiveWriter:
                 parent = None
             prepared = work.prepare(parent, self._shared.lineages.extend if self._trusts_hints else _at_the_start)
             rank = sequence(self._shared.epoch, self._shared.tick())
-            documents = [encode(document, work.thread_id, generation, rank) for document in prepared.documents]
+            documents = [
+                encode(document, work.thread_id, generation, rank, compress=self._compress)
+                for document in prepared.documents
+            ]
             living, proven, _ = await asyncio.gather(
                 self._archive.generation(work.thread_id),
                 self._holds(work, generation, prepared),
