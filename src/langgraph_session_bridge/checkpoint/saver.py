@@ -436,6 +436,27 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
 
     # Retention
 
+    async def acompact(self, thread_ids: Sequence[str] = ()) -> int:
+        """Does now what happens in the background anyway: stores lists of small documents as few larger ones.
+
+        Readers notice nothing.
+
+        Args:
+            thread_ids: Threads to compact altogether; without any, what the puts of this process left to tidy.
+
+        Returns:
+            How many documents that saved.
+
+        Raises:
+            UnavailableError: A tier does not answer; nothing is lost.
+        """
+        pipeline = await self._runtime.pipeline()
+        return await pipeline.compact(checked_ids("thread_ids", thread_ids))
+
+    def compact(self, thread_ids: Sequence[str] = ()) -> int:
+        """Synchronous `acompact`."""
+        return self._runtime.run(self.acompact(thread_ids), "use `await saver.acompact(...)`")
+
     async def adelete_thread(self, thread_id: str) -> None:
         """Deletes a thread for good: no late flush of any process can bring it back.
 

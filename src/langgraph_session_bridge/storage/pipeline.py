@@ -188,14 +188,20 @@ class Pipeline:
             if await self.journal.hold(thread_id, self._settings.operation_timeout_s):
                 return
 
-    async def compact(self, thread_id: str) -> int:
-        """Merges the runs of a thread's lists, after what is unflushed of it has been flushed.
+    async def compact(self, thread_ids: Sequence[str]) -> int:
+        """Merges the runs of threads' lists, or does the chores of this process, after flushing what they need.
 
         Returns:
             How many documents that saved.
         """
-        await self.flush_thread(thread_id)
-        return await self.tidier.compact(thread_id, await self.reader.generation(thread_id))
+        before = self._shared.counters["merged_runs"]
+        if not thread_ids:
+            await self.flush()
+            await self.tidier.run_ready()
+        for thread_id in thread_ids:
+            await self.flush_thread(thread_id)
+            await self.tidier.compact(thread_id, await self.reader.generation(thread_id))
+        return self._shared.counters["merged_runs"] - before
 
     async def background(self, stop: asyncio.Event) -> None:
         """Flushes and tidies until told to stop."""

@@ -139,6 +139,19 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Voucher:
+    """What a checkpoint refers to, as the archive holds it: names of parts and their chunks, and pieces of lists."""
+
+    thread_id: str
+    generation: int
+    ns: str
+    checkpoint_id: str
+    manifest: Sequence[str]
+    pieces: Sequence[Piece]
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
     """How much of a shard is not yet in the archive."""
 
@@ -172,6 +185,8 @@ class Journal(Protocol):
     async def append(self, request: Append) -> Appended | Refused: ...
     async def read(self, thread_id: str, ns: str, checkpoint_id: str) -> HotRead | Refused: ...
     async def fill(self, fill: Fill) -> None: ...
+    async def ask(self, thread_id: str, ns: str) -> Refused: ...
+    async def vouch(self, voucher: Voucher) -> bool: ...
     async def evict(self, thread_id: str, *, stale_only: bool = False) -> bool: ...
     async def rank(self, thread_id: str) -> int: ...
     async def hold(self, thread_id: str, ttl_s: float) -> bool: ...

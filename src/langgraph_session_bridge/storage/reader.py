@@ -200,12 +200,19 @@ class Reader:
             if wanted is None:
                 return
         while wanted:  # a parent with a higher id than its child
-            found = await self._archive.fetch(thread_id, generation, [checkpoint_field(ns, wanted)])
-            if not found:
+            main = await self.checkpoint(thread_id, generation, ns, wanted)
+            if main is None:
                 return
-            row = found[checkpoint_field(ns, wanted)]
-            yield await self.main(thread_id, generation, row)
-            wanted = row["p"]
+            yield main
+            wanted = main["p"]
+
+    async def checkpoint(
+        self, thread_id: str, generation: int, ns: str, checkpoint_id: str
+    ) -> Mapping[str, Any] | None:
+        """An archived checkpoint document, without its parts; `None` if there is none."""
+        name = checkpoint_field(ns, checkpoint_id)
+        found = await self._archive.fetch(thread_id, generation, [name])
+        return await self.main(thread_id, generation, found[name]) if name in found else None
 
     async def main(self, thread_id: str, generation: int, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """A checkpoint document with its chunks joined, without its parts."""

@@ -20,6 +20,7 @@ from langgraph_session_bridge.storage.protocols import (
     HotRead,
     JournalFacts,
     Refused,
+    Voucher,
     sequence,
 )
 from langgraph_session_bridge.storage.redis_scripts import ScriptRunner
@@ -153,6 +154,21 @@ class RedisJournal:
         )
         keys = (self._thread(fill.thread_id), self.header(shard))
         await self._scripts.run("fill", shard, keys, lambda epoch: (epoch, *args))
+
+    async def ask(self, thread_id: str, ns: str) -> Refused:
+        """A note (`cold`) for reading the archive, unless the thread is being deleted (`held`)."""
+        shard = self.shard_of(thread_id)
+        keys = (self._thread(thread_id), self.header(shard))
+        return _refusal(await self._scripts.run("ask", shard, keys, lambda epoch: (epoch, ns)))
+
+    async def vouch(self, voucher: Voucher) -> bool:
+        """Makes an archived checkpoint one whose values a put may share; false if the note does not stand any more."""
+        shard = self.shard_of(voucher.thread_id)
+        keys = (self._thread(voucher.thread_id), self.header(shard))
+        manifest = ormsgpack.packb([list(voucher.manifest), _flat(voucher.pieces)])
+        args = (voucher.note, voucher.generation, voucher.ns, voucher.checkpoint_id, manifest)
+        reply = await self._scripts.run("vouch", shard, keys, lambda epoch: (epoch, *args))
+        return bool(reply[0] == b"OK")
 
     async def evict(self, thread_id: str, *, stale_only: bool = False) -> bool:
         """Drops the hot state of a flushed thread; false if something of it is unflushed.

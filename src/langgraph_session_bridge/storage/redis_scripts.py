@@ -27,7 +27,20 @@ UNAVAILABLE = (
 _UNAUTHENTICATED = ("NOAUTH", "HELLO must be called")
 _REFUSING = ("MISCONF", "NOREPLICAS", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM ")
 """Answers of a server that takes no writes just now."""
-_SCRIPTS = ("append", "read", "fill", "acknowledge", "evict", "hold", "fence", "epoch", "lease", "merge")
+_SCRIPTS = (
+    "append",
+    "read",
+    "fill",
+    "acknowledge",
+    "evict",
+    "hold",
+    "fence",
+    "epoch",
+    "lease",
+    "merge",
+    "ask",
+    "vouch",
+)
 _RETRIES = 2
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from langgraph_session_bridge.errors import BacklogFullError, UnavailableError
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.documents import parts_of, segment
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.patience import within
 from langgraph_session_bridge.storage.pool import Snapshot
-from langgraph_session_bridge.storage.protocols import Journal, Refused
+from langgraph_session_bridge.storage.protocols import Journal, Refused, Voucher
 from langgraph_session_bridge.storage.reader import Reader
+from langgraph_session_bridge.storage.runs import pieces_of
 from langgraph_session_bridge.storage.shared import Shared
+from langgraph_session_bridge.storage.work import Work
 
 ROUNDS = 25
 """A call that is refused more often than this meets a thread that changes faster than it can be read."""
@@ -51,6 +55,28 @@ class Settler:
             case "need" | "tip":
                 pass  # only the caller can send more
         return None
+
+    async def vouch(self, work: Work, generation: int, shared: Sequence[str]) -> bool:
+        """Proves to the journal, from the archive, that a put's parent holds what the put shares; false if it does not.
+
+        The parent may have left the journal long ago: a fork.
+        """
+        ns, parent = segment(work.ns), work.parent
+        asked = await self._journal.ask(work.thread_id, ns)
+        main = await self._reader.checkpoint(work.thread_id, generation, work.ns, parent)
+        if asked.reason != "cold" or main is None:
+            return False
+        parts = set(parts_of(main))
+        voucher = Voucher(
+            thread_id=work.thread_id,
+            generation=generation,
+            ns=ns,
+            checkpoint_id=parent,
+            manifest=[name for name in shared if name in parts or name.startswith("x/")],
+            pieces=pieces_of(main),
+            note=asked.note,
+        )
+        return await self._journal.vouch(voucher)
 
     async def forget_hot(self, thread_id: str) -> None:
         """Makes the journal forget what it shows of a thread, so that readers ask the archive."""

@@ -53,19 +53,17 @@ class Tidier:
             if not done and chore.tries < _TRIES:
                 self._shared.chores.add(chore)
 
-    async def compact(self, thread_id: str, generation: int) -> int:
-        """Merges all neighbouring runs of a thread; returns how many documents that saved."""
+    async def compact(self, thread_id: str, generation: int) -> None:
+        """Merges all neighbouring runs of a thread."""
         counts: dict[Block, int] = {}
         for name, outline in (await self._archive.outlines(thread_id, generation)).items():
             if name.startswith("s/"):
                 run = run_of(name, outline)
                 block = (run.lineage, run.start // BLOCK)
                 counts[block] = counts.get(block, 0) + 1
-        before = self._shared.counters["merged_runs"]
         for block, count in counts.items():
             if count > 1:
                 await self._merge(thread_id, generation, block)
-        return self._shared.counters["merged_runs"] - before
 
     async def _do(self, chore: Chore) -> bool:
         done = True

@@ -102,7 +102,7 @@ class JournalWriter:
 
     async def _journaled(self, work: Work, token: str) -> Sent:
         """Appends to the journal, giving it what it asks for."""
-        hints, trust_parent, extend = self._shared.hints, True, _anywhere
+        hints, trust_parent, vouched, extend = self._shared.hints, True, False, _anywhere
         for _ in range(ROUNDS):
             generation = hints.generation(work.thread_id)
             prepared = work.prepare(_parent(self._shared, work, generation) if trust_parent else None, extend)
@@ -114,7 +114,8 @@ class JournalWriter:
             if isinstance(answer, Appended):
                 return Sent(appended=answer, documents=documents, generation=generation, prepared=prepared)
             if answer.reason == "need":
-                trust_parent = False
+                trust_parent = not vouched and await self._settler.vouch(work, generation, prepared.shared)
+                vouched = True
             elif answer.reason == "tip":
                 extend = _at_the_start
             else:
