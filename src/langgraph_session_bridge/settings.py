@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     block_compressor: Literal["default", "snappy", "zlib", "zstd"] = "zstd"
     """How a new database compresses its files (MongoDB's own default is snappy); costs the server's CPU, saves disk."""
     max_value_bytes: int = Field(512 * MIB, ge=1)
-    """Ceiling for one serialised channel value or pending write."""
+    """Ceiling for one serialised channel value or pending write; of a list or dictionary, for what one put adds."""
     redact_keys: str = (
         r"(?i)(api[_-]?key|secret|passw(or)?d|passphrase|authorization|credential|private[_-]?key"
         r"|access[_-]?key|cookie|bearer|(^|[_-])(token|jwt)$)"

@@ -8,11 +8,11 @@ from typing import Any
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph_session_bridge.checkpoint.fingerprints import NO_PRINTS, WIDTH, Fingerprints, Prints
-from langgraph_session_bridge.checkpoint.lineage import Part, Span, arrange, compare, follows
+from langgraph_session_bridge.checkpoint.lineage import Part, Span, arrange, compare
 from langgraph_session_bridge.checkpoint.serialising import Limits, Typed, check_size, serialise
 from langgraph_session_bridge.checkpoint.thinning import Fresh
 from langgraph_session_bridge.storage.hints import StoredValue
-from langgraph_session_bridge.storage.runs import BLOCK, Piece, mint, write_runs
+from langgraph_session_bridge.storage.runs import BLOCK, Piece, joined, mint, write_runs
 from langgraph_session_bridge.storage.work import Extend, Prepared
 
 
@@ -31,6 +31,7 @@ class ListValue:
         base: StoredValue | None,
     ) -> None:
         self._serde = serde
+        self._fingerprints = fingerprints
         self._shape = shape
         self._elements = elements
         self._what = what
@@ -38,48 +39,69 @@ class ListValue:
         known = Prints(base.prints, base.blocks) if base is not None else NO_PRINTS
         self._prints, self._blocks = fingerprints.of_list(elements, known)
         self._typed: dict[int, Typed] = {}
-        self._fresh: list[tuple[int, Piece]] = []
+        self._taken: dict[int, bytes | None] = {}
+        self._lineage = ""
 
-    def take(self, base: StoredValue | None) -> bool:
-        """Serialises what the parent's value lacks; false if the value is small or the serde pickles it."""
+    def take(self, base: StoredValue | None, *, unnamed: bool) -> bool:
+        """Serialises what the parent's value lacks; false if the value is small or the serde pickles it.
+
+        Args:
+            base: The parent's value.
+            unnamed: Whether to note what new messages looked like without their ids.
+        """
         parts = self._arranged(base)
         new = self._serialised(parts)
+        for at in _positions(parts):
+            self._taken[at] = self._fingerprints.without_id(self._elements[at]) if unnamed else None
         if any(kind.startswith("pickle") for kind, _ in new):  # may share objects between elements
             return False
         small = sum(len(data) for _, data in new) <= self._limits.inline
         return not (small and all(part.piece is None for part in parts))
 
-    def place(self, base: StoredValue | None, version: Any, prepared: Prepared, extend: Extend) -> StoredValue:
+    def place(
+        self, base: StoredValue | None, version: Any, prepared: Prepared, extend: Extend, fresh: list[Fresh]
+    ) -> StoredValue:
         """Adds runs of the new elements to a put, and says where the list is then."""
         parts = self._arranged(base)
         new = self._serialised(parts)
         tail = base.tail if base is not None else ("", 0)
         prepared.shared_pieces += [part.piece for part in parts if part.piece is not None]
         if new:
-            lineage, start = tail
-            if not lineage or not extend(lineage, start, start + len(new)):
-                lineage, start = mint(), 0
-                extend(lineage, start, len(new))
-                prepared.blocks += [(tail[0], (tail[1] - 1) // BLOCK)] if tail[1] % BLOCK > 1 else []
+            lineage, start = self._positions_for(len(new), tail, prepared, extend)
             runs, documents = write_runs(lineage, start, new)
-            prepared.blocks += [
-                (lineage, run.start // BLOCK) for run in runs if run.start % BLOCK and not run.stop % BLOCK
-            ]
+            filled = [run for run in runs if run.start % BLOCK and not run.stop % BLOCK]
+            prepared.blocks += [(lineage, run.start // BLOCK) for run in filled]
             prepared.runs += runs
             prepared.documents += documents
-            self._fresh = _places(parts, lineage, start)
+            fresh += self._fresh(parts, lineage, start)
             parts = _stored(parts, lineage, start)
             tail = (lineage, start + len(new))
-        pieces = _joined([part.piece for part in parts if part.piece is not None])
+        pieces = tuple(joined(part.piece for part in parts if part.piece is not None))
         return StoredValue(
             version=version, shape=self._shape, pieces=pieces, tail=tail, prints=self._prints, blocks=self._blocks
         )
 
-    def fresh(self) -> Iterator[Fresh]:
-        """The elements that the last `place` stored, and where."""
-        for position, piece in self._fresh:
-            prints = self._prints[position * WIDTH : (position + 1) * WIDTH]
-            yield Fresh(value=self._elements[position], prints=prints, place=piece)
+    def _positions_for(self, count: int, tail: tuple[str, int], prepared: Prepared, extend: Extend) -> tuple[str, int]:
+        """Where new elements go: behind the newest of the parent's list, or into a lineage of their own.
+
+        Laying out again uses the same name, unless what an earlier try stored may be in the way.
+        """
+        lineage, start = tail
+        if lineage and extend(lineage, start, start + count):
+            return lineage, start
+        prepared.blocks += [(lineage, (start - 1) // BLOCK)] if start % BLOCK > 1 else []
+        self._lineage = self._lineage or mint()
+        if not extend(self._lineage, 0, count):
+            self._lineage = mint()
+            extend(self._lineage, 0, count)
+        return self._lineage, 0
+
+    def _fresh(self, parts: list[Part], lineage: str, start: int) -> Iterator[Fresh]:
+        """The elements that are stored now, and where; what was serialised late may not be what it was."""
+        for place, at in enumerate(_positions(parts), start):
+            if at in self._taken:
+                prints = self._prints[at * WIDTH : (at + 1) * WIDTH]
+                yield Fresh(prints=prints, unnamed=self._taken[at], place=Piece(lineage, place, place + 1))
 
     def _arranged(self, base: StoredValue | None) -> list[Part]:
         if base is None or base.shape != self._shape:
@@ -87,7 +109,7 @@ class ListValue:
         return arrange(compare(base.prints, self._prints), base.pieces)
 
     def _serialised(self, parts: list[Part]) -> list[Typed]:
-        wanted = [at for part in parts if part.piece is None for at in range(part.start, part.stop)]
+        wanted = _positions(parts)
         for position in wanted:
             if position not in self._typed:
                 element = self._elements[position]
@@ -97,10 +119,9 @@ class ListValue:
         return found
 
 
-def _places(parts: list[Part], lineage: str, start: int) -> list[tuple[int, Piece]]:
-    """Positions of the list that are stored now, and where."""
-    new = [position for part in parts if part.piece is None for position in range(part.start, part.stop)]
-    return [(position, Piece(lineage, at, at + 1)) for at, position in enumerate(new, start)]
+def _positions(parts: list[Part]) -> list[int]:
+    """Positions of the list that are to be stored."""
+    return [at for part in parts if part.piece is None for at in range(part.start, part.stop)]
 
 
 def _stored(parts: list[Part], lineage: str, start: int) -> list[Part]:
@@ -114,13 +135,3 @@ def _stored(parts: list[Part], lineage: str, start: int) -> list[Part]:
         else:
             placed.append(part)
     return placed
-
-
-def _joined(pieces: list[Piece]) -> tuple[Piece, ...]:
-    joined: list[Piece] = []
-    for piece in pieces:
-        if joined and follows(joined[-1], piece):
-            joined[-1] = joined[-1]._replace(stop=piece.stop)
-        else:
-            joined.append(piece)
-    return tuple(joined)

@@ -46,6 +46,7 @@ from langgraph_session_bridge.storage.runtime import Runtime, from_addresses
 from langgraph_session_bridge.storage.stats import Stats
 from langgraph_session_bridge.storage.writer import Level
 
+_VERSION_DIGITS = 10
 _DURABILITY = "__pregel_durability"
 """Where LangGraph puts the run's `durability` (its `CONFIG_KEY_DURABILITY`)."""
 
@@ -313,9 +314,15 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
         return (*self._runtime.settings.filter_keys, "run_id")
 
     def get_next_version(self, current: str | int | float | None, channel: None) -> str:
-        """The next version of a channel, with a random part so that two branches never share one."""
-        number = 0 if current is None else int(str(current).split(".", 1)[0])
-        return f"{number + 1:032}.{random.random():016}"
+        """The next version of a channel, with a random part so that two branches never share one.
+
+        Versions compare as strings; those of a thread that another saver began keep their width.
+        """
+        number, width = 0, _VERSION_DIGITS
+        if current is not None:
+            before = str(current).split(".", 1)[0]
+            number, width = int(before), max(width, len(before))
+        return f"{number + 1:0{width}}.{random.getrandbits(48):012x}"
 
     # Reading
 

@@ -13,10 +13,12 @@ from typing import Any
 from langgraph_session_bridge.checkpoint.fingerprints import WIDTH, Fingerprints
 from langgraph_session_bridge.checkpoint.serialising import Typed
 from langgraph_session_bridge.checkpoint.shapes import take_apart
-from langgraph_session_bridge.storage.runs import Piece, pack
+from langgraph_session_bridge.storage.runs import Piece, joined, pack
 
 SMALL = 128
 """Rows up to this size stay as they are."""
+MANY = 256
+"""Rows of more elements are not taken apart."""
 ONE = "one"
 """Shape of a row that is a single element."""
 
@@ -48,10 +50,17 @@ Written = Mapping[str, Sequence[WrittenRow]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fresh:
-    """What a checkpoint newly stores: an element at a place of a lineage, or a whole value in a part."""
+    """What a checkpoint newly stores: an element at a place of a lineage, or a whole value in a part.
 
-    value: Any
+    Attributes:
+        prints: Its fingerprint.
+        unnamed: Fingerprint that it had as a message without id.
+        place: Its position in a lineage.
+        part: Name of its part.
+    """
+
     prints: bytes
+    unnamed: bytes | None = None
     place: Piece | None = None
     part: str = ""
 
@@ -62,18 +71,18 @@ def describe(fingerprints: Fingerprints, idx: int, channel: str, value: Any, typ
         return WrittenRow(idx=idx, channel=channel, typed=typed)
     whole = fingerprints.of(value)
     shape, elements = take_apart(value) or ("", [])
-    if shape == "tuple":
+    if shape == "tuple" or len(elements) > MANY:
         shape, elements = "", []
     return WrittenRow(idx=idx, channel=channel, shape=shape, whole=whole, prints=fingerprints.of_list(elements).each)
 
 
-def thin(fingerprints: Fingerprints, written: Written, fresh: Iterable[Fresh]) -> dict[str, list[dict[str, Any]]]:
+def thin(written: Written, fresh: Iterable[Fresh]) -> dict[str, list[dict[str, Any]]]:
     """New rows for those sets of writes whose large rows all are in what is newly stored."""
     places: dict[bytes, tuple[Fresh, bool]] = {}
     for item in fresh:
         places.setdefault(item.prints, (item, False))
-        if item.place and (earlier := fingerprints.without_id(item.value)):
-            places.setdefault(earlier, (item, True))
+        if item.unnamed:
+            places.setdefault(item.unnamed, (item, True))
     thinned: dict[str, list[dict[str, Any]]] = {}
     for name, rows in written.items():
         made = [_row(row, places) for row in rows]
@@ -100,4 +109,4 @@ def _row(row: WrittenRow, places: Mapping[bytes, tuple[Fresh, bool]]) -> dict[st
 
 
 def _reference(shape: str, places: Sequence[Piece], unnamed: Sequence[int]) -> dict[str, Any]:
-    return {"s": shape, "l": pack(places)} | ({"u": list(unnamed)} if unnamed else {})
+    return {"s": shape, "l": pack(joined(places))} | ({"u": list(unnamed)} if unnamed else {})

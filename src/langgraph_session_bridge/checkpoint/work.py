@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,7 @@ class CheckpointWork:
     control: bool = False
     checkpoint_id: str = ""
     _typed: dict[str, Typed] = field(default_factory=dict)
+    _prints: dict[str, bytes] = field(default_factory=dict)
     _lists: dict[str, ListValue] = field(default_factory=dict)
     _body: Typed = ("", b"")
     _meta: Typed = ("", b"")
@@ -80,10 +81,12 @@ class CheckpointWork:
         if apart is not None:
             base = self._base(channel, self.known)
             made = ListValue(self.serde, self.fingerprints, *apart, what=what, limits=self.limits, base=base)
-            if made.take(base):
+            if made.take(base, unnamed=bool(self.written)):
                 self._lists[channel] = made
                 return
         self._typed[channel] = serialise(self.serde, value, what, self.limits.ceiling)
+        if len(self._typed[channel][1]) > self.limits.inline:
+            self._prints[channel] = self.fingerprints.of(value)
 
     @staticmethod
     def _base(channel: str, parent: Layout | None) -> StoredValue | None:
@@ -91,28 +94,20 @@ class CheckpointWork:
 
     def prepare(self, parent: Layout | None, extend: Extend) -> Prepared:
         """Lays out the checkpoint: small values inside, new ones beside it, unchanged ones by reference."""
-        prepared = Prepared(values={})
+        prepared = Prepared()
+        fresh: list[Fresh] = []
         for channel in self.checkpoint["channel_values"]:
             known = self._unchanged(channel, parent)
             if known is None:
-                known = self._place(channel, parent, prepared, extend)
+                known = self._place(channel, parent, prepared, extend, fresh)
             else:
                 _share(known, prepared)
             prepared.values[channel] = known
             prepared.pieces += known.pieces
         prepared.documents += self._main(prepared.values)
         if self.written:
-            prepared.thinned = thin(self.fingerprints, self.written, self._fresh(prepared))
+            prepared.thinned = thin(self.written, fresh)
         return prepared
-
-    def _fresh(self, prepared: Prepared) -> Iterator[Fresh]:
-        """What this put stores, for pending writes to refer to."""
-        own = {document.field for document in prepared.documents}
-        for channel, value in prepared.values.items():
-            if value.part in own:
-                yield Fresh(value=self.checkpoint["channel_values"][channel], prints=value.prints, part=value.part)
-        for made in self._lists.values():
-            yield from made.fresh()
 
     def _main(self, values: Mapping[str, StoredValue]) -> list[Document]:
         header = {"c": self.checkpoint_id, "n": self.ns, "p": self.parent or None, "m": dict(self.filterable)}
@@ -134,15 +129,17 @@ class CheckpointWork:
         known, version = parent.values.get(channel), self._version(channel)
         return known if known is not None and version is not None and known.version == version else None
 
-    def _place(self, channel: str, parent: Layout | None, prepared: Prepared, extend: Extend) -> StoredValue:
+    def _place(
+        self, channel: str, parent: Layout | None, prepared: Prepared, extend: Extend, fresh: list[Fresh]
+    ) -> StoredValue:
         self._take(channel)
         version, base = self._version(channel) or "", self._base(channel, parent)
         if channel in self._lists:
-            return self._lists[channel].place(base, version, prepared, extend)
+            return self._lists[channel].place(base, version, prepared, extend, fresh)
         kind, data = self._typed[channel]
         if len(data) <= self.limits.inline:
             return StoredValue(version=version, inline=(kind, data))
-        prints = self.fingerprints.of(self.checkpoint["channel_values"][channel])
+        prints = self._prints[channel]
         if base is not None and base.part and base.prints == prints:  # written again with what it was
             again = StoredValue(version=version, part=base.part, chunks=base.chunks, prints=prints)
             _share(again, prepared)
@@ -150,6 +147,7 @@ class CheckpointWork:
         name = part_field(self.ns, self.checkpoint_id, channel, version)
         pieces = split(Document(field=name, header={}, payload={"y": kind, "d": data}), len(data))
         prepared.documents += pieces
+        fresh.append(Fresh(prints=prints, part=name))
         return StoredValue(version=version, part=name, chunks=pieces[-1].payload.get("x"), prints=prints)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from langgraph_session_bridge.storage.runs import Piece
 
-_MOST_WRITTEN = 1024
+_MOST_WRITTEN = 4096
 _VALUE_BYTES = 400
 _PIECE_BYTES = 120
 """What remembering a value and a piece of a list weighs, roughly."""
@@ -78,6 +78,7 @@ class Hints:
         self._lock = threading.Lock()
         self._layouts: OrderedDict[tuple[str, str, str], Layout] = OrderedDict()
         self._generations: OrderedDict[str, int] = OrderedDict()
+        self._written_rows = 0
         self._written: OrderedDict[tuple[str, str, str], dict[str, Any]] = OrderedDict()
 
     @property
@@ -115,9 +116,12 @@ class Hints:
             return
         with self._lock:
             key = (thread_id, ns, checkpoint_id)
-            self._written[key] = {**written, **self._written.get(key, {})}
-            while len(self._written) > _MOST_WRITTEN:
-                self._written.popitem(last=False)
+            before = self._written.pop(key, {})
+            self._written[key] = {**before, **written}
+            self._written_rows += sum(len(written[name]) for name in written.keys() - before.keys())
+            while self._written_rows > _MOST_WRITTEN:
+                _, oldest = self._written.popitem(last=False)
+                self._written_rows -= sum(map(len, oldest.values()))
 
     def written(self, thread_id: str, ns: str, checkpoint_id: str) -> Mapping[str, Any]:
         """Pending writes that this process put to a checkpoint lately."""
@@ -133,7 +137,7 @@ class Hints:
             for key in [key for key in self._layouts if key[0] == thread_id]:
                 self._drop(key)
             for key in [key for key in self._written if key[0] == thread_id]:
-                del self._written[key]
+                self._written_rows -= sum(map(len, self._written.pop(key).values()))
 
     def _drop(self, key: tuple[str, str, str]) -> None:
         layout = self._layouts.pop(key, None)

@@ -15,6 +15,10 @@ class OwnLineages:
         self._ends: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
+    def begin(self, lineage: str, start: int, stop: int) -> bool:
+        """Takes the first positions of a lineage that nothing was tried with before; any others are refused."""
+        return start == 0 and self.extend(lineage, start, stop)
+
     def extend(self, lineage: str, start: int, stop: int) -> bool:
         """Takes positions of a lineage; false if others may have them. Positions taken once are never given again."""
         with self._lock:

@@ -10,7 +10,7 @@ import ormsgpack
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.settings import Settings
-from langgraph_session_bridge.storage.documents import Encoded, segment, with_sequence
+from langgraph_session_bridge.storage.documents import Encoded, segment, thread_prefix, with_sequence
 from langgraph_session_bridge.storage.protocols import (
     Append,
     Appended,
@@ -103,10 +103,11 @@ class RedisJournal:
             manifest,
             settings.backlog_max_entries,
             settings.backlog_max_bytes,
+            len(thread_prefix(request.thread_id, request.generation).encode()),
             len(request.archived),
             *[x for e in request.archived for x in (e.id, e.size, e.generation, e.counter, e.ns, e.checkpoint_id)],
         )
-        tail = [x for d in request.documents for x in (d.field, int(d.first_wins), d.raw)]
+        tail = [x for d in request.documents for x in (int(d.first_wins), d.raw)]
         keys = (self._thread(request.thread_id), self._log(shard), self.header(shard))
         reply = await self._scripts.run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
         if reply[0] == b"OK":

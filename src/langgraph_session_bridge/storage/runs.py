@@ -139,6 +139,18 @@ def pieces_of(document: Mapping[str, Any]) -> list[Piece]:
     return [piece for row in rows if "l" in row for piece in unpack(row["l"])]
 
 
+def joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """The same positions in the same order, in as few pieces as that takes."""
+    found: list[Piece] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if last and last.lineage == piece.lineage and last.stop == piece.start:
+            found[-1] = last._replace(stop=piece.stop)
+        else:
+            found.append(piece)
+    return found
+
+
 def united(pieces: Iterable[Piece]) -> list[Piece]:
     """The same positions without overlaps."""
     found: list[Piece] = []

@@ -47,7 +47,7 @@ class Shared:
 
     def token(self) -> str:
         """Identifies one call among all calls of all processes."""
-        return f"{self.owner[-32:]}x{next(self._calls):x}"
+        return f"{self.owner[-16:]}x{next(self._calls):x}"
 
     def note_archived(self, shard: int, entry: Entry) -> None:
         """Remembers an entry that is archived; the thread's next put or the flusher acknowledges it."""

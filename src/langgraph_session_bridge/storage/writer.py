@@ -75,13 +75,15 @@ class JournalWriter:
         except JournalUnavailableError as error:
             await self._put_past_journal(work, level, error)
             return
-        _remember(self._shared, work, sent.generation, sent.prepared)
+        if first := sent.appended.size > 0:  # a retry, laid out anew, may differ from what its first attempt stored
+            _remember(self._shared, work, sent.generation, sent.prepared)
         if level == "majority" or (work.control and not self._journal.facts.appendfsync_always):
             await self._confirm(work, sent)
         else:
             shard = self._journal.shard_of(work.thread_id)
             self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, sent.appended.counter)
-        _leave_chores(self._shared, work, sent.generation, sent.prepared)
+        if first:
+            _leave_chores(self._shared, work, sent.generation, sent.prepared)
 
     async def _put_past_journal(self, work: Work, level: Level, error: JournalUnavailableError) -> None:
         """Writes through; if the journal came back meanwhile, what it shows of the thread is dropped."""
@@ -102,7 +104,7 @@ class JournalWriter:
 
     async def _journaled(self, work: Work, token: str) -> Sent:
         """Appends to the journal, giving it what it asks for."""
-        hints, trust_parent, vouched, extend = self._shared.hints, True, False, _anywhere
+        hints, trust_parent, vouched, extend = self._shared.hints, True, False, self._anywhere
         for _ in range(ROUNDS):
             generation = hints.generation(work.thread_id)
             prepared = work.prepare(_parent(self._shared, work, generation) if trust_parent else None, extend)
@@ -117,11 +119,16 @@ class JournalWriter:
                 trust_parent = not vouched and await self._settler.vouch(work, generation, prepared.shared)
                 vouched = True
             elif answer.reason == "tip":
-                extend = _at_the_start
+                extend = self._shared.lineages.begin
             else:
                 await self._settler.settle(work.thread_id, work.ns, answer)
         message = f"Thread {work.thread_id[:80]!r} changed faster than a put could follow; try again."
         raise UnavailableError(message)
+
+    def _anywhere(self, lineage: str, start: int, stop: int) -> bool:
+        """The script proves whether a lineage ends where it is continued. A name that was tried is noted as used."""
+        self._shared.lineages.begin(lineage, start, stop)
+        return True
 
     async def _append(self, request: Append) -> Appended | Refused:
         shard = self._journal.shard_of(request.thread_id)
@@ -210,7 +217,8 @@ class ArchiveWriter:
             parent = _parent(self._shared, work, generation)
             if parent is not None and not (parent.archived or self._trusts_hints):
                 parent = None
-            prepared = work.prepare(parent, self._shared.lineages.extend if self._trusts_hints else _at_the_start)
+            lineages = self._shared.lineages
+            prepared = work.prepare(parent, lineages.extend if self._trusts_hints else lineages.begin)
             rank = sequence(self._shared.epoch, self._shared.tick())
             documents = [
                 encode(document, work.thread_id, generation, rank, compress=self._compress)
@@ -241,16 +249,6 @@ class ArchiveWriter:
 def _parent(shared: Shared, work: Work, generation: int) -> Layout | None:
     layout = shared.hints.layout(work.thread_id, work.ns, work.parent)
     return layout if layout is not None and layout.generation == generation else None
-
-
-def _anywhere(lineage: str, start: int, stop: int) -> bool:
-    """The journal's script proves whether a lineage may be continued."""
-    return True
-
-
-def _at_the_start(lineage: str, start: int, stop: int) -> bool:
-    """Only a new lineage is safe."""
-    return start == 0
 
 
 def _leave_chores(shared: Shared, work: Work, generation: int, prepared: Prepared) -> None:

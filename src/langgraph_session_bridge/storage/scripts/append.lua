@@ -3,12 +3,17 @@
 local thread, log, header = KEYS[1], KEYS[2], KEYS[3]
 local epoch, generation, token, thread_id, kind, ns, cid = unpack(ARGV, 1, 7)
 local parent, size, manifest, max_entries, max_bytes = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
-local archived = tonumber(ARGV[13])
-local first_document = 14 + archived * 6
+local prefix, archived = tonumber(ARGV[13]), tonumber(ARGV[14])
+local first_document = 15 + archived * 6
+
+-- The name of a document: what its `_id`, the first thing in its BSON, says after thread and generation.
+local function name_of(raw)
+  return string.sub(raw, 14 + prefix, 12 + struct.unpack('<i4', raw, 10))
+end
 
 local shard = redis.call('HMGET', header, 'ep', 'n', 'b')
 if shard[1] ~= epoch then return {'EPOCH'} end
-for i = 14, first_document - 1, 6 do
+for i = 15, first_document - 1, 6 do
   acknowledge(log, header, thread, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4],
     ARGV[i + 5])
 end
@@ -34,7 +39,7 @@ if manifest ~= '' then
   fields, pieces, shared, runs = unpack(cmsgpack.unpack(manifest))
   if parent ~= '' then
     local own, known = {}, {}
-    for i = first_document, #ARGV, 3 do own[ARGV[i]] = true end
+    for i = first_document, #ARGV, 2 do own[name_of(ARGV[i + 1])] = true end
     local proof = unpacked(redis.call('HGET', thread, 'm/' .. ns .. '/' .. parent))
     if not proof then return {'NEED'} end
     for _, field in ipairs(proof[2]) do known[field] = true end
@@ -57,9 +62,10 @@ end
 
 local seq = redis.call('HINCRBY', header, 'c', 1)
 local replaced, firsts, stored = {}, {}, 0
-for i = first_document, #ARGV, 3 do
-  local field, raw = ARGV[i], ARGV[i + 2]
-  if ARGV[i + 1] == '1' then
+for i = first_document, #ARGV, 2 do
+  local raw = ARGV[i + 1]
+  local field = name_of(raw)
+  if ARGV[i] == '1' then
     if redis.call('HSETNX', thread, field, raw) == 1 then
       firsts[#firsts + 1] = field
       stored = stored + #raw
