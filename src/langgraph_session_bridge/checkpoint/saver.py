@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -18,32 +16,25 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
     get_checkpoint_metadata,
 )
-from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from langgraph_session_bridge.checkpoint import codec, delta, retention
+from langgraph_session_bridge.checkpoint import codec, delta
 from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
 from langgraph_session_bridge.checkpoint.identifiers import (
     address,
     checked_filter,
     checked_id,
-    checked_ids,
     checked_limit,
     checked_writes,
     configurable_of,
     optional_checkpoint_id,
 )
+from langgraph_session_bridge.checkpoint.keeping import KeepingSaver
 from langgraph_session_bridge.checkpoint.metadata import filterable, matches, preselection, redacted
-from langgraph_session_bridge.checkpoint.serialising import Limits
-from langgraph_session_bridge.checkpoint.templates import Templates
 from langgraph_session_bridge.checkpoint.work import CheckpointWork, WritesWork
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError
-from langgraph_session_bridge.settings import Ack, Driver, Settings
-from langgraph_session_bridge.storage.clients import check_mongo, check_redis
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.pool import Snapshot
-from langgraph_session_bridge.storage.runtime import Runtime, from_addresses
-from langgraph_session_bridge.storage.stats import Stats
 from langgraph_session_bridge.storage.writer import Level
 
 _VERSION_DIGITS = 10
@@ -51,7 +42,7 @@ _DURABILITY = "__pregel_durability"
 """Where LangGraph puts the run's `durability` (its `CONFIG_KEY_DURABILITY`)."""
 
 
-class SessionBridgeSaver(BaseCheckpointSaver[str]):
+class SessionBridgeSaver(KeepingSaver):
     """A checkpointer that keeps graph state in MongoDB behind a Redis write-behind journal.
 
     One object serves `invoke` and `ainvoke`, worker threads, several event loops and Jupyter. A put returns when its
@@ -72,145 +63,6 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
             graph = builder.compile(checkpointer=saver)
         ```
     """
-
-    def __init__(
-        self,
-        mongo_client: Any,
-        redis_client: Any = None,
-        *,
-        serde: SerializerProtocol | None = None,
-        **settings: Any,
-    ) -> None:
-        """Uses clients of the caller, which stay open when the saver is closed.
-
-        Args:
-            mongo_client: A `pymongo.AsyncMongoClient` or a Motor `AsyncIOMotorClient`.
-            redis_client: A `redis.asyncio.Redis` or `RedisCluster` without `decode_responses`; `None` for MongoDB only.
-            serde: Serializer of values; LangGraph's own by default.
-            **settings: Any of `Settings`.
-
-        Raises:
-            InvalidTypeError: A client is of another kind (blocking, for example).
-            ConfigurationError: A setting is wrong, or the Redis client decodes replies.
-        """
-        check_mongo(mongo_client)
-        if redis_client is not None:
-            check_redis(redis_client)
-        redis: Callable[[], Any] | None = None if redis_client is None else lambda: redis_client
-        runtime = Runtime(Settings.create(**settings), lambda: mongo_client, redis, owns_clients=False)
-        self._attach(runtime, serde)
-
-    def _attach(self, runtime: Runtime, serde: SerializerProtocol | None) -> None:
-        super().__init__(serde=serde)
-        self._runtime = runtime
-        self._redact = re.compile(runtime.settings.redact_keys)
-        self._templates = Templates(runtime.settings.decoded_max_bytes)
-        self._limits = Limits(inline=runtime.settings.inline_max_bytes, ceiling=runtime.settings.max_value_bytes)
-
-    @classmethod
-    def from_conn_string(
-        cls,
-        mongodb_uri: str,
-        redis_url: str | None = None,
-        *,
-        database: str = "langgraph",
-        prefix: str = "lsb",
-        ack: Ack = "auto",
-        serde: SerializerProtocol | None = None,
-        driver: Driver = "pymongo",
-        **settings: Any,
-    ) -> Self:
-        """A saver that opens its own clients, one per event loop; usable as `with` and as `async with`.
-
-        Args:
-            mongodb_uri: For example `mongodb://localhost:27017/?replicaSet=rs0`.
-            redis_url: For example `redis://localhost:6379/0`, `rediss://…` or `unix://…`; `None` for MongoDB only.
-            database: MongoDB database.
-            prefix: First part of every Redis key; one deployment each.
-            ack: When a put returns, see the class.
-            serde: Serializer of values; LangGraph's own by default.
-            driver: `pymongo` (its asyncio client) or `motor`.
-            **settings: Any other of `Settings`. What is left at its default is taken from the environment, if it is
-                set there (`LSB_ACK`, `LSB_DATABASE`, …).
-
-        Raises:
-            ConfigurationError: An address or setting cannot be used. Servers are first contacted by `setup`, on
-                entering the context, or by the first call.
-        """
-        named = {"database": database, "prefix": prefix, "ack": ack, "driver": driver}
-        chosen = {name: value for name, value in named.items() if value != Settings.model_fields[name].default}
-        saver = cls.__new__(cls)
-        saver._attach(from_addresses(mongodb_uri, redis_url, Settings.create(**chosen, **settings)), serde)
-        return saver
-
-    # Lifetime
-
-    async def asetup(self) -> None:
-        """Connects, creates what is missing in the database and checks the servers' settings; safe to repeat.
-
-        Raises:
-            ConfigurationError: A server is set up in a way that would lose data, or the two do not fit together.
-            UnavailableError: A server does not answer.
-        """
-        await self._runtime.pipeline()
-
-    def setup(self) -> None:
-        """Synchronous `asetup`."""
-        self._runtime.run(self.asetup(), "use `await saver.asetup()`")
-
-    async def aflush(self) -> int:
-        """Returns when everything that was put before, by any process, is in MongoDB.
-
-        Returns:
-            Number of journal entries that this call flushed itself.
-
-        Raises:
-            UnavailableError: A tier did not answer within `drain_timeout_s`; nothing is lost.
-        """
-        return await (await self._runtime.pipeline()).flush()
-
-    def flush(self) -> int:
-        """Synchronous `aflush`."""
-        return self._runtime.run(self.aflush(), "use `await saver.aflush()`")
-
-    async def astats(self) -> Stats:
-        """What is unflushed now, and what this process has done so far."""
-        return await (await self._runtime.pipeline()).stats()
-
-    def stats(self) -> Stats:
-        """Synchronous `astats`."""
-        return self._runtime.run(self.astats(), "use `await saver.astats()`")
-
-    async def aclose(self) -> None:
-        """Drains the journal within `drain_timeout_s` and closes the library's own clients; safe to repeat.
-
-        Raises:
-            UnavailableError: The journal could not be drained. Nothing is lost: another process, or the next start,
-                flushes what is left.
-        """
-        await self._runtime.aclose()
-
-    def close(self) -> None:
-        """Synchronous `aclose`."""
-        self._runtime.close()
-
-    def __enter__(self) -> Self:
-        self.setup()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        await self.asetup()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     # Writing
 
@@ -440,87 +292,6 @@ class SessionBridgeSaver(BaseCheckpointSaver[str]):
     ) -> Mapping[str, DeltaChannelHistory]:
         """Synchronous `aget_delta_channel_history`."""
         return self._runtime.run(self.aget_delta_channel_history(config=config, channels=channels), _AINVOKE)
-
-    # Retention
-
-    async def acompact(self, thread_ids: Sequence[str] = ()) -> int:
-        """Does now what happens in the background anyway: stores lists of small documents as few larger ones.
-
-        Readers notice nothing.
-
-        Args:
-            thread_ids: Threads to compact altogether; without any, what the puts of this process left to tidy.
-
-        Returns:
-            How many documents that saved.
-
-        Raises:
-            UnavailableError: A tier does not answer; nothing is lost.
-        """
-        pipeline = await self._runtime.pipeline()
-        return await pipeline.compact(checked_ids("thread_ids", thread_ids))
-
-    def compact(self, thread_ids: Sequence[str] = ()) -> int:
-        """Synchronous `acompact`."""
-        return self._runtime.run(self.acompact(thread_ids), "use `await saver.acompact(...)`")
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        """Deletes a thread for good: no late flush of any process can bring it back.
-
-        Raises:
-            PurgeIncompleteError: A tier did not answer; calling again is safe and finishes it.
-        """
-        checked_id("thread_id", thread_id)
-        await (await self._runtime.pipeline()).delete_thread(thread_id)
-
-    def delete_thread(self, thread_id: str) -> None:
-        """Synchronous `adelete_thread`."""
-        self._runtime.run(self.adelete_thread(thread_id), "use `await saver.adelete_thread(...)`")
-
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Deletes the checkpoints (and their writes) whose metadata names one of the runs, in all threads."""
-        ids = checked_ids("run_ids", run_ids)
-        if ids:
-            await retention.delete_for_runs(await self._runtime.pipeline(), ids)
-
-    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Synchronous `adelete_for_runs`."""
-        self._runtime.run(self.adelete_for_runs(run_ids), "use `await saver.adelete_for_runs(...)`")
-
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copies all checkpoints and writes to a thread without checkpoints; the copy shares nothing with its source.
-
-        A source without checkpoints makes an empty copy.
-
-        Raises:
-            InvalidInputError: The target has checkpoints already, or is the source.
-        """
-        source = checked_id("source_thread_id", source_thread_id)
-        target = checked_id("target_thread_id", target_thread_id)
-        await retention.copy_thread(await self._runtime.pipeline(), source, target)
-
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Synchronous `acopy_thread`."""
-        work = self.acopy_thread(source_thread_id, target_thread_id)
-        self._runtime.run(work, "use `await saver.acopy_thread(...)`")
-
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Removes history.
-
-        Args:
-            thread_ids: Threads to prune.
-            strategy: `keep_latest` keeps the newest checkpoint of each namespace with its writes, and for a
-                `DeltaChannel` the ancestors that rebuild it. `delete` (or `delete_all`) removes the threads.
-
-        Raises:
-            InvalidInputError: The strategy is unknown.
-        """
-        ids = checked_ids("thread_ids", thread_ids)
-        await retention.prune(await self._runtime.pipeline(), self.serde, ids, strategy)
-
-    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Synchronous `aprune`."""
-        self._runtime.run(self.aprune(thread_ids, strategy=strategy), "use `await saver.aprune(...)`")
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> BaseCheckpointSaver[str]:
         """A saver with a wider msgpack allowlist that shares connections, flusher and hints with this one."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.inspection import MongoFacts, RedisFacts
-from langgraph_session_bridge.storage.mongodb import SCHEMA_VERSION
+from langgraph_session_bridge.storage.mongodb_records import SCHEMA_VERSION
 from langgraph_session_bridge.storage.redis_server import SAFE_POLICIES
 
 Verdict = Literal["ok", "warn", "fail"]

@@ -15,7 +15,9 @@ from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailab
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.clients import open_mongo, open_redis
 from langgraph_session_bridge.storage.documents import checkpoint_field
-from langgraph_session_bridge.storage.mongodb import INDEXES, MongoArchive, explained
+from langgraph_session_bridge.storage.mongodb import MongoArchive
+from langgraph_session_bridge.storage.mongodb_errors import explained
+from langgraph_session_bridge.storage.mongodb_records import INDEXES
 from langgraph_session_bridge.storage.redis import RedisJournal
 from langgraph_session_bridge.storage.redis_scripts import UNAVAILABLE
 from langgraph_session_bridge.storage.redis_server import durability_config

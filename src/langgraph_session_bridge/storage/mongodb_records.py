@@ -1,0 +1,172 @@
+"""What MongoDB keeps about the deployment and its threads as a whole: schema, indexes, epoch, generations."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo import ReadPreference, ReturnDocument, WriteConcern
+from pymongo import errors as mongo_errors
+from pymongo.read_concern import ReadConcern
+
+from langgraph_session_bridge.errors import ConfigurationError
+from langgraph_session_bridge.storage.documents import (
+    segment,
+)
+from langgraph_session_bridge.storage.mongodb_errors import explained
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 2
+INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones")
+_NAMESPACE_EXISTS = 48
+_STONE_TTL_S = 24 * 3600
+
+
+class MongoRecords:
+    """The collections of one MongoDB database, and the records that are not a thread's documents.
+
+    Collections: `checkpoints` (checkpoints, channel values, pending writes and chunks, told apart by their `_id`),
+    `threads` (the generation that fences deleted threads) and `meta` (schema, shards, epoch). Every document has the
+    thread id `t`, and every query has equality on it, except `every_checkpoint` and `checkpoints_of_runs`.
+    """
+
+    def __init__(self, client: Any, database: str, *, owns_client: bool) -> None:
+        self._client = client
+        self._owns_client = owns_client
+        self._db = db = client.get_database(
+            database,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
+        )
+        self._checkpoints = db.get_collection("checkpoints")
+        self._threads = db.get_collection("threads")
+        self._meta = db.get_collection("meta")
+        self.deployment: Mapping[str, Any] = {}
+
+    # Deployment
+
+    async def setup(
+        self, *, shards: int, create_indexes: bool, journal: bool, block_compressor: str = "default"
+    ) -> None:
+        """Reads the deployment's record, creating it and the indexes where they are missing.
+
+        Args:
+            shards: Journal shards of a new deployment.
+            create_indexes: Whether indexes may be created.
+            journal: Whether this process writes through a journal.
+            block_compressor: How files of a new database are compressed.
+
+        Raises:
+            ConfigurationError: The database was written by an incompatible version.
+        """
+        with explained():
+            found = await self._meta.find_one({"_id": "deployment"})
+            wanted: dict[str, Any] = {"journal": True} if journal else {}
+            if create_indexes:
+                wanted["indexes"] = SCHEMA_VERSION
+            if found is None or wanted.items() - found.items():
+                if create_indexes and found is None and block_compressor != "default":
+                    await self._create_collection(block_compressor)
+                if create_indexes and (found or {}).get("indexes") != SCHEMA_VERSION:
+                    await self._create_indexes()
+                found = await self._meta.find_one_and_update(
+                    {"_id": "deployment"},
+                    {
+                        "$setOnInsert": {
+                            "schema": SCHEMA_VERSION,
+                            "shards": shards,
+                            "id": uuid.uuid4().hex,
+                            **({} if journal else {"journal": False}),
+                        },
+                        **({"$set": wanted} if wanted else {}),
+                    },
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
+                )
+        if found["schema"] != SCHEMA_VERSION:
+            message = (
+                f"The database holds schema version {found['schema']}, this library reads {SCHEMA_VERSION}. "
+                "Use the matching version of langgraph-session-bridge, or another database."
+            )
+            raise ConfigurationError(message)
+        if found["journal"] and not journal:
+            message = (
+                "This database is written through a Redis journal; without it, other processes would go on serving old "
+                "states and unflushed puts would be missed. Pass redis_url, or use another database."
+            )
+            raise ConfigurationError(message)
+        self.deployment = found
+
+    async def _create_collection(self, block_compressor: str) -> None:
+        engine = {"wiredTiger": {"configString": f"block_compressor={block_compressor}"}}
+        try:
+            await self._db.command("create", self._checkpoints.name, storageEngine=engine)
+        except mongo_errors.OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:  # another engine, or an account that may not choose
+                logger.info("MongoDB does not take block_compressor=%s: %s", block_compressor, error)
+
+    async def _create_indexes(self) -> None:
+        await self._checkpoints.create_index(
+            [("c", -1)], name="every_checkpoint", partialFilterExpression={"c": {"$exists": True}}
+        )
+        await self._checkpoints.create_index(
+            [("m.run_id", 1)], name="checkpoints_of_runs", partialFilterExpression={"m.run_id": {"$exists": True}}
+        )
+        await self._checkpoints.create_index(
+            [("gone", 1)],
+            name="stones",
+            partialFilterExpression={"gone": {"$exists": True}},
+            expireAfterSeconds=_STONE_TTL_S,
+        )
+
+    async def missing_indexes(self) -> list[str]:
+        """Names of indexes that cross-thread queries need and the database lacks."""
+        with explained():
+            present = await self._checkpoints.index_information()
+        return [name for name in INDEXES if name not in present]
+
+    async def next_epoch(self) -> int:
+        """A new epoch ordinal, higher than any before."""
+        with explained():
+            found = await self._meta.find_one_and_update(
+                {"_id": "epoch"}, {"$inc": {"n": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        return int(found["n"])
+
+    async def epoch(self) -> int:
+        """The newest epoch ordinal (0 in a new database)."""
+        with explained():
+            found = await self._meta.find_one({"_id": "epoch"})
+        return int(found["n"]) if found else 0
+
+    # Generations
+
+    async def generation(self, thread_id: str) -> int:
+        """The living generation of a thread; each delete starts a new one."""
+        with explained():
+            found = await self._threads.find_one({"_id": segment(thread_id), "t": thread_id})
+        return int(found["g"]) if found else 0
+
+    async def next_generation(self, thread_id: str) -> int:
+        """Ends the living generation and returns the next."""
+        with explained():
+            found = await self._threads.find_one_and_update(
+                {"_id": segment(thread_id), "t": thread_id},
+                {"$inc": {"g": 1}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        return int(found["g"])
+
+    async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]:
+        """Living generations of many threads."""
+        with explained():
+            cursor = self._threads.find(
+                {"t": {"$in": list(thread_ids)}, "_id": {"$in": [segment(t) for t in thread_ids]}}
+            )
+            found = {row["t"]: int(row["g"]) for row in await cursor.to_list(None)}
+        return {thread_id: found.get(thread_id, 0) for thread_id in thread_ids}
