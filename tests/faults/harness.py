@@ -199,13 +199,18 @@ def values_of(thread: str, step: int) -> dict[str, Any]:
     return {
         "step": step,
         "constant": f"{thread} {'c' * 400}",
-        "log": [f"{thread}-{n}-{'x' * 40}" for n in range(step + 1)],
+        "log": [entry_of(thread, n) for n in range(step + 1)],
         "third": f"{thread} {step // 3} {'t' * 300}",
     }
 
 
+def entry_of(thread: str, step: int) -> str:
+    return f"{thread}-{step}-{'x' * 200}"
+
+
 def writes_of(thread: str, step: int) -> list[tuple[str, Any]]:
-    return [("log", f"{thread} {step} {'w' * 200}"), ("step", step)]
+    """What the next step's log is made of, as the task of a graph would write it: stored once, in the end."""
+    return [("log", [entry_of(thread, step + 1)]), ("step", step)]
 
 
 def id_of(step: int) -> str:

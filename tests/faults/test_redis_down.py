@@ -251,7 +251,7 @@ def test_a_put_past_the_journal_that_ends_after_redis_is_back_is_served(
     saver = open_through(operation_timeout_s=20.0, connect_timeout_s=5.0)
     run_steps(saver, "t", 0, 2)
     saver.flush()
-    with mongodb.hold(id_of(2).encode()):
+    with mongodb.hold(b"c//" + id_of(2).encode()):
         with redis.down():
             late = threading.Thread(target=put_step, args=(saver, "t", 2))
             late.start()

@@ -30,6 +30,7 @@ T = TypeVar("T")
 OpenClient = Callable[[], Any]
 
 _EXIT_DRAIN_S = 5.0
+_EXIT_TIDY_S = 2.0
 
 
 class Runtime:
@@ -271,7 +272,8 @@ class Runtime:
                     await pipeline.flush_shard(shard)
                     self.shared.dirty_shards.discard(shard)
                 await pipeline.flusher.release_leases()
-            await pipeline.tidier.run_ready()
+            with contextlib.suppress(TimeoutError):  # whatever is left untidied works as well
+                await asyncio.wait_for(pipeline.tidier.run_ready(), _EXIT_TIDY_S)
         except SessionBridgeError as error:
             logger.warning("Closing without having drained the journal: %s", error)
             return error
