@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Sequence
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.chores import Key
 from langgraph_session_bridge.storage.documents import Encoded
 from langgraph_session_bridge.storage.protocols import Archive, Entry, Journal
 from langgraph_session_bridge.storage.shared import Shared
@@ -92,15 +93,16 @@ class Flusher:
     async def _flush_batch(self, shard: int, entries: Sequence[Entry]) -> None:
         loaded = await self._journal.load(entries)
         documents: list[Encoded] = []
+        puts: list[Key] = []
         for entry, found in zip(entries, loaded, strict=True):
             if found is None:  # the thread was deleted after this put
                 continue
             if all(document.raw for document in found):
                 documents += found
+                puts += [(entry.thread_id, entry.generation, entry.checkpoint_id)] if entry.kind == "c" else []
             elif await self._journal.unflushed(shard, entry.id):
                 self._report_lost(entry)
-        chores = self._shared.chores.of((e.thread_id, e.generation, e.checkpoint_id) for e in entries if e.kind == "c")
-        documents, thinned = thin(documents, chores)
+        documents, thinned = thin(documents, self._shared.chores.of(puts))
         await self._archive.store(documents)
         for chore, name in thinned:
             chore.thinned.pop(name, None)
