@@ -9,6 +9,7 @@ from langgraph_session_bridge.errors import (
     ClosedError,
     ConfigurationError,
     DataIntegrityError,
+    DeadLetterError,
     DurabilityTimeoutError,
     EmbeddedServerError,
     EventLoopError,
@@ -16,11 +17,13 @@ from langgraph_session_bridge.errors import (
     InvalidTypeError,
     JournalUnavailableError,
     PurgeIncompleteError,
+    RefusedError,
     SessionBridgeError,
     UnavailableError,
     ValueTooLargeError,
 )
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.protocols import DeadLetter
 from langgraph_session_bridge.storage.stats import Stats
 
 __all__ = [
@@ -28,6 +31,8 @@ __all__ = [
     "ClosedError",
     "ConfigurationError",
     "DataIntegrityError",
+    "DeadLetter",
+    "DeadLetterError",
     "DurabilityTimeoutError",
     "EmbeddedServerError",
     "EventLoopError",
@@ -35,6 +40,7 @@ __all__ = [
     "InvalidTypeError",
     "JournalUnavailableError",
     "PurgeIncompleteError",
+    "RefusedError",
     "SessionBridge",
     "SessionBridgeError",
     "SessionBridgeSaver",

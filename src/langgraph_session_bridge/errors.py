@@ -47,6 +47,14 @@ class ValueTooLargeError(SessionBridgeError, ValueError):
     """A channel value or a pending write is over the configured ceiling; nothing was written."""
 
 
+class RefusedError(SessionBridgeError, ValueError):
+    """MongoDB refuses a document for good; trying again is useless until it, or the database, is changed."""
+
+
+class DeadLetterError(SessionBridgeError, RuntimeError):
+    """Puts of the thread are in Redis alone, parked as dead letters: `redrive` or `discard` them."""
+
+
 class PurgeIncompleteError(SessionBridgeError, RuntimeError):
     """A delete did not reach every tier; calling it again is safe and finishes it."""
 

@@ -15,6 +15,7 @@ from langgraph_session_bridge.cli.findings import of_acks, of_driver, of_mongodb
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.inspection import MongoFacts, RedisFacts
+from langgraph_session_bridge.storage.mongodb_records import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ MONGODB = MongoFacts(
     topology="replica set",
     members=3,
     writable=True,
-    deployment={"schema": 1, "shards": 16, "journal": True, "id": "d1"},
+    deployment={"schema": SCHEMA_VERSION, "shards": 16, "journal": True, "id": "d1"},
     missing_indexes=[],
     clock_offset_s=0.0,
     round_trip_s=0.001,
@@ -217,7 +218,7 @@ def changed(facts: Any, changes: dict[str, Any]) -> Any:
         ({"writable": False}, "write concern", "fail"),
         ({"clock_offset_s": -0.7}, "clock", "warn"),
         ({"clock_offset_s": 60.0}, "clock", "fail"),
-        ({"deployment": {"schema": 1, "shards": 4, "journal": True, "id": "d1"}}, "shards", "warn"),
+        ({"deployment": {"schema": SCHEMA_VERSION, "shards": 4, "journal": True, "id": "d1"}}, "shards", "warn"),
     ],
 )
 def test_what_facts_about_mongodb_mean(changes: dict[str, Any], subject: str | None, verdict: str) -> None:

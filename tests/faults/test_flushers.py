@@ -70,7 +70,7 @@ def test_flushing_what_another_flusher_holds_changes_nothing(open_saver: OpenSav
         pipeline = await late._runtime.pipeline()
         journal = pipeline.journal
         shard = journal.shard_of("t")
-        entries = await journal.pending(shard, 100)
+        entries, _ = await journal.pending(shard, 100)
         return pipeline, shard, entries, await journal.load(entries)
 
     async def finish(pipeline: Any, shard: int, entries: Any, loaded: Any) -> None:

@@ -201,7 +201,7 @@ def pending_of(saver: SessionBridgeSaver, thread: str) -> Any:
 
     async def look() -> Any:
         journal = (await saver._runtime.pipeline()).journal
-        return journal, await journal.pending(journal.shard_of(thread), 1000)
+        return journal, (await journal.pending(journal.shard_of(thread), 1000))[0]
 
     return saver._runtime.run(look(), "")
 

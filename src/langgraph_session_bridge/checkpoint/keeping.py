@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langgraph_session_bridge.checkpoint import retention
+from langgraph_session_bridge.checkpoint.dead_letters import MendingSaver
 from langgraph_session_bridge.checkpoint.identifiers import checked_id, checked_ids
-from langgraph_session_bridge.checkpoint.lifetime import OpenSaver
 
 
-class KeepingSaver(OpenSaver):
+class KeepingSaver(MendingSaver):
     """The part of `SessionBridgeSaver` that decides what stays."""
 
     async def acompact(self, thread_ids: Sequence[str] = ()) -> int:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
-from langgraph_session_bridge import embedded
-from langgraph_session_bridge.bridge import MONGODB_URI_VARIABLE, REDIS_URL_VARIABLE
+from langgraph_session_bridge.cli.deployment import Database, MongoUri, Prefix, RedisUrl, addresses, chosen
 from langgraph_session_bridge.cli.findings import Finding, of_acks, of_driver, of_mongodb, of_redis
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, out, plain
 from langgraph_session_bridge.cli.servers import Directory
 from langgraph_session_bridge.cli.versions import all_versions, version_of
-from langgraph_session_bridge.errors import ConfigurationError, InvalidInputError, UnavailableError
+from langgraph_session_bridge.errors import UnavailableError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.inspection import MongoFacts, RedisFacts, inspect_mongodb, inspect_redis
 
@@ -44,22 +41,17 @@ class Examination:
 @command
 def doctor(
     *,
-    mongodb_uri: Annotated[
-        str | None, typer.Option(envvar=MONGODB_URI_VARIABLE, help="MongoDB to examine.", show_envvar=True)
-    ] = None,
-    redis_url: Annotated[
-        str | None, typer.Option(envvar=REDIS_URL_VARIABLE, help="Redis to examine.", show_envvar=True)
-    ] = None,
-    database: Annotated[str | None, typer.Option(help="Database of the deployment.", show_default="langgraph")] = None,
-    prefix: Annotated[str | None, typer.Option(help="Prefix of its Redis keys.", show_default="lsb")] = None,
+    mongodb_uri: MongoUri = None,
+    redis_url: RedisUrl = None,
+    database: Database = None,
+    prefix: Prefix = None,
     path: Directory = None,
     json: Json = False,
     debug: Debug = False,
 ) -> ExitCode:
     """Examine versions, servers and journal, without changing anything, and say what to do."""
-    given = {"database": database, "prefix": prefix}
-    settings = Settings.create(**{name: value for name, value in given.items() if value is not None})
-    uri, url = _addresses(mongodb_uri or None, redis_url or None, path)
+    settings = chosen(database, prefix)
+    uri, url = addresses(mongodb_uri or None, redis_url or None, path)
     examination = asyncio.run(_examine(uri, url, settings))
     if json:
         code = examination.exit_code
@@ -67,24 +59,6 @@ def doctor(
     else:
         _show(examination.findings)
     return examination.exit_code
-
-
-def _addresses(uri: str | None, url: str | None, path: Path | None) -> tuple[str, str | None]:
-    """Those given, or those of embedded servers that run."""
-    if path is not None and uri:
-        raise InvalidInputError("Give --path (embedded servers) or addresses, not both.")
-    if uri:
-        return uri, url
-    if url:
-        raise ConfigurationError(f"{MONGODB_URI_VARIABLE} (or --mongodb-uri) is missing: a journal needs an archive.")
-    found = embedded.status(path)
-    if found.mongodb_uri is None or found.redis_url is None:
-        message = (
-            f"There is nothing to examine: {MONGODB_URI_VARIABLE} is not set, and no embedded servers run in "
-            f"{found.path}. Set it (and {REDIS_URL_VARIABLE}) to your servers, or run: session-bridge up"
-        )
-        raise UnavailableError(message)
-    return found.mongodb_uri, found.redis_url
 
 
 async def _examine(uri: str, url: str | None, settings: Settings) -> Examination:

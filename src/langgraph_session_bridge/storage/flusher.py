@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 
-from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.errors import RefusedError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.chores import Key
 from langgraph_session_bridge.storage.documents import Encoded
@@ -51,11 +51,12 @@ class Flusher:
         flushed = 0
         async with self._shared.flush_turns.of(shard):
             await self._acknowledge_archived(shard)
-            while entries := await self._journal.pending(shard, self._settings.flush_batch_entries, upto):
+            while True:
+                entries, parked = await self._journal.pending(shard, self._settings.flush_batch_entries, upto)
+                self._shared.note_parked(shard, parked)
                 chosen = entries if own else self._without_confirming(entries)
                 for batch in self._batches(chosen):
-                    await self._flush_batch(shard, batch)
-                    flushed += len(batch)
+                    flushed += await self._flush_or_park(shard, batch)
                 if len(entries) < self._settings.flush_batch_entries or not chosen:
                     break
         return flushed
@@ -89,6 +90,30 @@ class Flusher:
             batches[-1].append(entry)
             size += entry.size
         return batches
+
+    async def _flush_or_park(self, shard: int, entries: Sequence[Entry]) -> int:
+        """Flushes a batch; what MongoDB refuses for good, and all of its thread from there on, becomes dead letters."""
+        parked = [entry for entry in entries if self._shared.is_parked(entry.thread_id)]
+        if parked:
+            await self._journal.park(shard, parked, "An earlier put of the thread was refused.")
+            entries = [entry for entry in entries if not self._shared.is_parked(entry.thread_id)]
+        if not entries:
+            return 0
+        try:
+            await self._flush_batch(shard, entries)
+        except RefusedError as error:
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                first = await self._flush_or_park(shard, entries[:middle])
+                return first + await self._flush_or_park(shard, entries[middle:])
+            await self._park(shard, entries[0], error)
+            return 0
+        return len(entries)
+
+    async def _park(self, shard: int, entry: Entry, error: RefusedError) -> None:
+        logger.error("Thread %r is parked at checkpoint %s: %s", entry.thread_id, entry.checkpoint_id, error)
+        await self._journal.park(shard, [entry], str(error))
+        self._shared.park(shard, entry.thread_id)
 
     async def _flush_batch(self, shard: int, entries: Sequence[Entry]) -> None:
         loaded = await self._journal.load(entries)

@@ -152,7 +152,7 @@ async def inspect_redis(url: str, settings: Settings, shards: int) -> RedisFacts
             config = await durability_config(client)
             owners = {await client.hget(journal.header(shard), "id") for shard in range(shards)}
         backlog = await journal.backlog()
-        firsts = [entry for row in backlog if row.entries for entry in await journal.pending(row.shard, 1)]
+        firsts = [entry for row in backlog if row.entries for entry in (await journal.pending(row.shard, 1))[0]]
     oldest = min((int(entry.id.partition("-")[0]) / 1000 for entry in firsts), default=None)
     return RedisFacts(
         server=str(info.get("server_name", "redis")),
@@ -187,7 +187,7 @@ async def inspect_thread(mongodb_uri: str, redis_url: str | None, settings: Sett
                 )
             shards = int(deployment["shards"]) if deployment else settings.shards
             async with _journal(redis_url, settings, shards) as (_, journal):
-                waiting = await journal.pending(journal.shard_of(thread_id), settings.backlog_max_entries)
+                waiting, _ = await journal.pending(journal.shard_of(thread_id), settings.backlog_max_entries)
             entries = [entry for entry in waiting if entry.thread_id == thread_id]
         generation = await archive.generation(thread_id)
         checkpoints = await archive.names(thread_id, generation, checkpoint_field(""))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pymongo import errors as mongo_errors
 
-from langgraph_session_bridge.errors import ConfigurationError, SessionBridgeError, UnavailableError
+from langgraph_session_bridge.errors import ConfigurationError, RefusedError, SessionBridgeError, UnavailableError
 
+_PERMANENT = frozenset({2, 9, 14, 22, 52, 56, 57, 66, 121, 10334, 17280, 17419, 17420})
+"""Codes of documents that are invalid, too large, or not what the collection's validator wants."""
 _UNAUTHORIZED = frozenset({13, 18})
 
 
@@ -18,6 +21,8 @@ def explained() -> Iterator[None]:
     try:
         yield
     except mongo_errors.OperationFailure as error:
+        if _codes(error) & _PERMANENT:
+            raise RefusedError(f"MongoDB refuses a document for good: {_reason(error)}.") from error
         if error.code in _UNAUTHORIZED:
             message = (
                 f"MongoDB refused the operation: {error.details or error}. Check the account's rights and password."
@@ -30,3 +35,16 @@ def explained() -> Iterator[None]:
         if isinstance(error, mongo_errors.ConnectionFailure) or error.timeout:
             raise UnavailableError(f"MongoDB did not answer ({type(error).__name__}: {error}).") from error
         raise SessionBridgeError(f"MongoDB failed: {type(error).__name__}: {error}.") from error
+
+
+def _codes(error: mongo_errors.OperationFailure) -> set[int | None]:
+    return {error.code, *(failure.get("code") for failure in _write_errors(error))}
+
+
+def _reason(error: mongo_errors.OperationFailure) -> str:
+    """What MongoDB says, without the document."""
+    return "; ".join(f"{f.get('errmsg')} (code {f.get('code')})" for f in _write_errors(error)) or str(error)
+
+
+def _write_errors(error: mongo_errors.OperationFailure) -> list[dict[str, Any]]:
+    return list((error.details or {}).get("writeErrors", []))

@@ -9,6 +9,7 @@ from typing import Any
 from langgraph_session_bridge.errors import JournalUnavailableError, PurgeIncompleteError, UnavailableError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage import outage
+from langgraph_session_bridge.storage.dead_letters import DeadLetters
 from langgraph_session_bridge.storage.documents import segment
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.patience import retried, within
@@ -35,6 +36,7 @@ class Pipeline:
         self.reader = Reader(journal, archive, settings, shared)
         self.tidier = Tidier(journal, archive, settings, shared)
         self.flusher: Flusher | None = None
+        self.dead_letters: DeadLetters | None = None
         self._settings = settings
         self._shared = shared
         self._writer: JournalWriter | ArchiveWriter
@@ -42,6 +44,7 @@ class Pipeline:
             self._writer = ArchiveWriter(archive, settings, shared, trusts_hints=True)
         else:
             self.flusher = Flusher(journal, archive, settings, shared)
+            self.dead_letters = DeadLetters(journal, self.flusher)
             self._settler = Settler(journal, self.flusher, self.reader, settings, shared)
             self._writer = JournalWriter(journal, archive, self.flusher, self._settler, settings, shared)
 
@@ -139,6 +142,7 @@ class Pipeline:
         """Returns when everything of a thread that was put before is in the archive."""
         if self.journal is not None:
             await self.flush_shard(self.journal.shard_of(thread_id))
+            self._settler.refuse_parked(thread_id)
 
     # Removing
 
@@ -183,6 +187,8 @@ class Pipeline:
     async def _hold(self, thread_id: str) -> None:
         if self.journal is None:
             return
+        await self.flush_shard(self.journal.shard_of(thread_id))
+        await self.journal.discard(thread_id)
         for _ in range(ROUNDS):
             await self.flush_thread(thread_id)
             if await self.journal.hold(thread_id, self._settings.operation_timeout_s):
@@ -217,6 +223,7 @@ class Pipeline:
             journal=self.journal.facts if self.journal is not None else None,
             unflushed_entries=sum(row.entries for row in backlog),
             unflushed_bytes=sum(row.size for row in backlog),
+            dead_letters=sum(row.dead for row in backlog),
             writing_through=self._shared.writing_through,
             counters=dict(self._shared.counters),
         )

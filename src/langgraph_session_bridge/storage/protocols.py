@@ -152,12 +152,34 @@ class Voucher:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A put or a set of pending writes that MongoDB refuses for good, or that came after one to its thread.
+
+    Attributes:
+        id: Names it within its shard.
+        thread_id: Its thread, of which nothing is flushed any more.
+        checkpoint_id: The checkpoint that was put, or that the writes belong to.
+        kind: `c` for a checkpoint, `w` for pending writes.
+        size: Bytes of its documents, which are in Redis.
+        reason: What MongoDB said.
+    """
+
+    id: str
+    thread_id: str
+    checkpoint_id: str
+    kind: Kind
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How much of a shard is not yet in the archive."""
+    """How much of a shard is not yet in the archive: in its log, and as dead letters."""
 
     shard: int
     entries: int
     size: int
+    dead: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +214,11 @@ class Journal(Protocol):
     async def hold(self, thread_id: str, ttl_s: float) -> bool: ...
     async def fence(self, thread_id: str, generation: int) -> None: ...
     async def merge(self, thread_id: str, generation: int, pages: Sequence[tuple[Run, bytes]]) -> bool: ...
-    async def pending(self, shard: int, limit: int, upto: str | None = None) -> list[Entry]: ...
+    async def pending(self, shard: int, limit: int, upto: str | None = None) -> tuple[list[Entry], set[str]]: ...
+    async def park(self, shard: int, entries: Sequence[Entry], reason: str) -> None: ...
+    async def dead(self, shard: int) -> list[DeadLetter]: ...
+    async def redrive(self, thread_id: str) -> int: ...
+    async def discard(self, thread_id: str) -> int: ...
     async def unflushed(self, shard: int, entry_id: str) -> bool: ...
     async def load(self, entries: Sequence[Entry]) -> list[list[Encoded] | None]: ...
     async def acknowledge(self, shard: int, entries: Sequence[Entry]) -> None: ...

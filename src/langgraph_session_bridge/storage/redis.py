@@ -15,6 +15,7 @@ from langgraph_session_bridge.storage.protocols import (
     Append,
     Appended,
     Backlog,
+    DeadLetter,
     Entry,
     Fill,
     HotRead,
@@ -177,8 +178,8 @@ class RedisJournal:
         With `stale_only` it drops what is left of an earlier epoch (whose log was flushed before), and nothing else.
         """
         shard = self.shard_of(thread_id)
-        keys = (self._thread(thread_id), self.header(shard))
-        reply = await self._scripts.run("evict", shard, keys, lambda _: (int(stale_only),))
+        keys = (self._thread(thread_id), self.header(shard), self._key(shard, "parked"))
+        reply = await self._scripts.run("evict", shard, keys, lambda _: (int(stale_only), thread_id))
         return bool(reply[0] == b"OK")
 
     async def rank(self, thread_id: str) -> int:
@@ -223,10 +224,37 @@ class RedisJournal:
         rows = await self._scripts.command("XRANGE", self._log(shard), entry_id, entry_id)
         return bool(rows)
 
-    async def pending(self, shard: int, limit: int, upto: str | None = None) -> list[Entry]:
-        """The oldest unflushed entries of a shard, up to and including `upto`."""
-        rows = await self._scripts.command("XRANGE", self._log(shard), "-", upto or "+", "COUNT", limit)
-        return [_entry(row_id, fields) for row_id, fields in rows]
+    async def pending(self, shard: int, limit: int, upto: str | None = None) -> tuple[list[Entry], set[str]]:
+        """The oldest unflushed entries of a shard, up to and including `upto`, and the threads that are parked."""
+        pipe = self._scripts.client.pipeline(transaction=False)
+        pipe.xrange(self._log(shard), "-", upto or "+", limit)
+        pipe.hkeys(self._key(shard, "parked"))
+        rows, parked = await self._scripts.guarded(pipe.execute)
+        return [_entry(row_id, fields) for row_id, fields in rows], {name.decode() for name in parked}
+
+    async def park(self, shard: int, entries: Sequence[Entry], reason: str) -> None:
+        """Moves entries to the dead letters, and parks their threads."""
+        args = (reason[:1000], *[entry.id for entry in entries])
+        await self._scripts.run("park", shard, self._dead_keys(shard), lambda _: args)
+
+    async def dead(self, shard: int) -> list[DeadLetter]:
+        """The dead letters of a shard, oldest first."""
+        rows = await self._scripts.command("XRANGE", self._key(shard, "dead"), "-", "+")
+        return [_dead_letter(row_id, fields) for row_id, fields in rows]
+
+    async def redrive(self, thread_id: str) -> int:
+        """Puts the dead letters of a thread back into the log; returns how many."""
+        shard = self.shard_of(thread_id)
+        return int(await self._scripts.run("redrive", shard, self._dead_keys(shard), lambda _: (thread_id,)))
+
+    async def discard(self, thread_id: str) -> int:
+        """Forgets the dead letters of a thread and its hot state; returns how many."""
+        shard = self.shard_of(thread_id)
+        keys = (self._thread(thread_id), *self._dead_keys(shard)[2:])
+        return int(await self._scripts.run("discard", shard, keys, lambda _: (thread_id,)))
+
+    def _dead_keys(self, shard: int) -> tuple[str, str, str, str]:
+        return self._log(shard), self.header(shard), self._key(shard, "dead"), self._key(shard, "parked")
 
     async def load(self, entries: Sequence[Entry]) -> list[list[Encoded] | None]:
         """The documents of entries, stamped with their sequence; `None` where the generation ended meanwhile.
@@ -255,10 +283,11 @@ class RedisJournal:
         for shard in range(self.shards):
             pipe.xlen(self._log(shard))
             pipe.hget(self.header(shard), "b")
+            pipe.xlen(self._key(shard, "dead"))
         answers = await self._scripts.guarded(pipe.execute)
         return [
-            Backlog(shard=shard, entries=entries, size=max(0, int(size or 0)) if entries else 0)
-            for shard, (entries, size) in enumerate(zip(answers[::2], answers[1::2], strict=True))
+            Backlog(shard=shard, entries=entries, size=max(0, int(size or 0)) if entries else 0, dead=dead)
+            for shard, (entries, size, dead) in enumerate(zip(answers[::3], answers[1::3], answers[2::3], strict=True))
         ]
 
     async def lease(self, shard: int, owner: str, ttl_s: float) -> bool:
@@ -311,9 +340,25 @@ def _refusal(reply: Sequence[Any]) -> Refused:
     raise SessionBridgeError(message)
 
 
-def _entry(row_id: bytes, fields: Any) -> Entry:
+def _raw(fields: Any) -> dict[str, bytes]:
     pairs = fields.items() if isinstance(fields, dict) else zip(fields[::2], fields[1::2], strict=True)
-    raw = {key.decode(): value for key, value in pairs}
+    return {key.decode(): value for key, value in pairs}
+
+
+def _dead_letter(row_id: bytes, fields: Any) -> DeadLetter:
+    raw = _raw(fields)
+    return DeadLetter(
+        id=row_id.decode(),
+        thread_id=raw["t"].decode(),
+        checkpoint_id=raw["c"].decode(),
+        kind="c" if raw["k"] == b"c" else "w",
+        size=int(raw["b"]),
+        reason=raw["why"].decode(),
+    )
+
+
+def _entry(row_id: bytes, fields: Any) -> Entry:
+    raw = _raw(fields)
     return Entry(
         id=row_id.decode(),
         thread_id=raw["t"].decode(),

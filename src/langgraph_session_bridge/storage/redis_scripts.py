@@ -40,6 +40,9 @@ _SCRIPTS = (
     "merge",
     "ask",
     "vouch",
+    "park",
+    "redrive",
+    "discard",
 )
 _RETRIES = 2
 

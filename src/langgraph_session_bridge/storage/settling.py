@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from langgraph_session_bridge.errors import BacklogFullError, UnavailableError
+from langgraph_session_bridge.errors import BacklogFullError, DeadLetterError, UnavailableError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.documents import parts_of, segment
 from langgraph_session_bridge.storage.flusher import Flusher
@@ -47,6 +47,7 @@ class Settler:
                 self._shared.hints.remember_generation(thread_id, refused.generation)
             case "stale":
                 await self._flusher.flush(shard)
+                self.refuse_parked(thread_id)
                 await self._journal.evict(thread_id, stale_only=True)
             case "busy":
                 await self._make_room(shard, refused)
@@ -78,12 +79,26 @@ class Settler:
         )
         return await self._journal.vouch(voucher)
 
+    def refuse_parked(self, thread_id: str) -> None:
+        """Raises if a thread turned out to have dead letters when its shard was flushed.
+
+        Raises:
+            DeadLetterError: It has.
+        """
+        if self._shared.is_parked(thread_id):
+            message = (
+                f"Puts of thread {thread_id[:80]!r} are in Redis alone: MongoDB refuses one of them for good. "
+                "`list_dead()` says why; then `redrive` or `discard` them."
+            )
+            raise DeadLetterError(message)
+
     async def forget_hot(self, thread_id: str) -> None:
         """Makes the journal forget what it shows of a thread, so that readers ask the archive."""
         for _ in range(ROUNDS):
             if await self._journal.evict(thread_id):
                 return
             await self._flusher.flush(self._journal.shard_of(thread_id))
+            self.refuse_parked(thread_id)
 
     async def _make_room(self, shard: int, refused: Refused) -> None:
         seconds = self._settings.put_timeout_s

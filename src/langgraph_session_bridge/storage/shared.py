@@ -40,6 +40,7 @@ class Shared:
     """Epoch that ranks writes past the journal."""
     _next_probe: float = 0.0
     _unflushed: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    _parked: dict[int, frozenset[str]] = field(default_factory=dict)
     _archived: dict[int, list[Entry]] = field(default_factory=dict)
     _calls: itertools.count[int] = field(default_factory=itertools.count)
     _last_tick: int = 0
@@ -107,6 +108,18 @@ class Shared:
                 return False
             self._next_probe = now + _PROBE_INTERVAL_S
             return True
+
+    def note_parked(self, shard: int, threads: set[str]) -> None:
+        """Remembers which threads of a shard have dead letters."""
+        self._parked[shard] = frozenset(threads)
+
+    def park(self, shard: int, thread_id: str) -> None:
+        """Adds a thread to those."""
+        self._parked[shard] = self._parked.get(shard, frozenset()) | {thread_id}
+
+    def is_parked(self, thread_id: str) -> bool:
+        """Whether a thread had dead letters when its shard was last flushed."""
+        return any(thread_id in threads for threads in self._parked.values())
 
     def tick(self) -> int:
         """Ordering for writes without a journal: milliseconds since 2025, never the same or lower twice."""

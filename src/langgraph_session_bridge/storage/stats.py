@@ -16,6 +16,7 @@ class Stats:
         journal: What the Redis server was proven to do; `None` without a Redis tier.
         unflushed_entries: Puts and write sets that are in Redis and not yet in MongoDB, of all processes.
         unflushed_bytes: Bytes of their documents.
+        dead_letters: Puts and write sets that MongoDB refuses for good, of all processes; see `list_dead`.
         writing_through: Whether Redis is unreachable and puts go straight to MongoDB.
         counters: What this process did: `hot_reads`, `cold_reads`, `flushed_entries`, `flushed_batches`,
             `flush_failures`, `written_through`, `lost_entries`.
@@ -24,5 +25,6 @@ class Stats:
     journal: JournalFacts | None
     unflushed_entries: int
     unflushed_bytes: int
+    dead_letters: int
     writing_through: bool
     counters: Mapping[str, int]

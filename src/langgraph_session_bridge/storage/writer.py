@@ -151,6 +151,7 @@ class JournalWriter:
             else:
                 upto = appended.entry_id or None
                 await within(self._settings.put_timeout_s, lambda: self._flusher.flush(shard, upto))
+                self._settler.refuse_parked(work.thread_id)
         except UnavailableError as error:
             self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, appended.counter)
             message = (

@@ -1,0 +1,93 @@
+"""`stats`, `drain` and `flusher`: what is unflushed, and getting it to MongoDB without any application process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from langgraph_session_bridge.cli.deployment import Database, MongoUri, Prefix, RedisUrl, opened
+from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, plain, say
+from langgraph_session_bridge.cli.servers import Directory
+from langgraph_session_bridge.storage.stats import Stats
+
+
+@command
+def stats(
+    *,
+    mongodb_uri: MongoUri = None,
+    redis_url: RedisUrl = None,
+    database: Database = None,
+    prefix: Prefix = None,
+    path: Directory = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> ExitCode:
+    """Tell how much is in Redis and not yet in MongoDB; exit code 1 if there are dead letters."""
+    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
+        found = saver.stats()
+    _show(found, json=json)
+    return ExitCode.PROBLEM if found.dead_letters else ExitCode.OK
+
+
+@command
+def drain(
+    *,
+    mongodb_uri: MongoUri = None,
+    redis_url: RedisUrl = None,
+    database: Database = None,
+    prefix: Prefix = None,
+    path: Directory = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> ExitCode:
+    """Flush everything that any process left in Redis; exit code 1 if dead letters stay behind."""
+    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
+        flushed = saver.flush()
+        found = saver.stats()
+    if json:
+        emit({"ok": not found.dead_letters, "flushed_entries": flushed, **plain(found)})
+    else:
+        say(f"flushed {flushed:,} entries; {found.dead_letters:,} dead letters")
+    return ExitCode.PROBLEM if found.dead_letters else ExitCode.OK
+
+
+@command
+def flusher(
+    *,
+    mongodb_uri: MongoUri = None,
+    redis_url: RedisUrl = None,
+    database: Database = None,
+    prefix: Prefix = None,
+    path: Directory = None,
+    for_s: Annotated[float | None, typer.Option("--for", help="Stop after so many seconds.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> ExitCode:
+    """Keep flushing what any process leaves in Redis, until SIGTERM or Ctrl-C; then drain and end."""
+    ended = threading.Event()
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
+            if not json:
+                say("flushing; SIGTERM or Ctrl-C ends it")
+            ended.wait(for_s)
+            saver.flush()
+            found = saver.stats()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    _show(found, json=json)
+    return ExitCode.PROBLEM if found.dead_letters else ExitCode.OK
+
+
+def _show(found: Stats, *, json: bool) -> None:
+    if json:
+        emit({"ok": not found.dead_letters, **plain(found)})
+        return
+    say(f"unflushed     {found.unflushed_entries:,} entries, {found.unflushed_bytes:,} bytes")
+    say(f"dead letters  {found.dead_letters:,}")
+    for name, count in sorted(found.counters.items()):
+        say(f"{name:13} {count:,}")
