@@ -23,6 +23,7 @@ from langgraph_session_bridge.errors import (
     ValueTooLargeError,
 )
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.health import Health
 from langgraph_session_bridge.storage.protocols import DeadLetter
 from langgraph_session_bridge.storage.stats import Stats
 
@@ -36,6 +37,7 @@ __all__ = [
     "DurabilityTimeoutError",
     "EmbeddedServerError",
     "EventLoopError",
+    "Health",
     "InvalidInputError",
     "InvalidTypeError",
     "JournalUnavailableError",

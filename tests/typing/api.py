@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 
 from langgraph_session_bridge import (
     BacklogFullError,
+    DeadLetter,
+    Health,
     SessionBridge,
     SessionBridgeError,
     SessionBridgeSaver,
@@ -37,6 +39,11 @@ def with_saver() -> None:
         saver.copy_thread("a", "b")
         saver.prune(["a"], strategy="keep_latest")
         saver.delete_for_runs(["run"])
+        saved: int = saver.compact(["t"])
+        letters: list[DeadLetter] = saver.list_dead()
+        taken: int = saver.redrive([letter.thread_id for letter in letters])
+        health: Health = saver.health()
+        print(saved, taken, saver.discard(["t"]), health.verdict)
 
 
 async def with_own_clients() -> None:

@@ -14,6 +14,7 @@ from langgraph_session_bridge.checkpoint.serialising import Limits
 from langgraph_session_bridge.checkpoint.templates import Templates
 from langgraph_session_bridge.settings import Ack, Driver, Settings
 from langgraph_session_bridge.storage.clients import check_mongo, check_redis
+from langgraph_session_bridge.storage.health import Health
 from langgraph_session_bridge.storage.runtime import Runtime, from_addresses
 from langgraph_session_bridge.storage.stats import Stats
 
@@ -128,6 +129,18 @@ class OpenSaver(BaseCheckpointSaver[str]):
     def stats(self) -> Stats:
         """Synchronous `astats`."""
         return self._runtime.run(self.astats(), "use `await saver.astats()`")
+
+    async def ahealth(self) -> Health:
+        """Whether both servers answer and anything is unsaved: plain data, within seconds, whatever is down.
+
+        Raises:
+            UnavailableError: A server was down before this saver reached both for the first time.
+        """
+        return await (await self._runtime.pipeline()).health()
+
+    def health(self) -> Health:
+        """Synchronous `ahealth`."""
+        return self._runtime.run(self.ahealth(), "use `await saver.ahealth()`")
 
     async def aclose(self) -> None:
         """Drains the journal within `drain_timeout_s` and closes the library's own clients; safe to repeat.

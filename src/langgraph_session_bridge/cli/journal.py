@@ -1,4 +1,4 @@
-"""`stats`, `drain` and `flusher`: what is unflushed, and getting it to MongoDB without any application process."""
+"""`health`, `stats`, `drain` and `flusher`: what is unflushed, and getting it to MongoDB without an application."""
 
 from __future__ import annotations
 
@@ -12,6 +12,28 @@ from langgraph_session_bridge.cli.deployment import Database, MongoUri, Prefix, 
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, plain, say
 from langgraph_session_bridge.cli.servers import Directory
 from langgraph_session_bridge.storage.stats import Stats
+
+
+@command
+def health(
+    *,
+    mongodb_uri: MongoUri = None,
+    redis_url: RedisUrl = None,
+    database: Database = None,
+    prefix: Prefix = None,
+    path: Directory = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> ExitCode:
+    """Tell whether both servers answer and anything is unsaved; exit code 1 if not all is well."""
+    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
+        found = saver.health()
+    if json:
+        emit({"ok": found.verdict == "ok", **plain(found)})
+    else:
+        for name, value in plain(found).items():
+            say(f"{name:19} {value}")
+    return ExitCode.OK if found.verdict == "ok" else ExitCode.PROBLEM
 
 
 @command

@@ -12,6 +12,7 @@ from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.dead_letters import DeadLetters
 from langgraph_session_bridge.storage.documents import segment
 from langgraph_session_bridge.storage.flusher import Flusher
+from langgraph_session_bridge.storage.health import Health, examine
 from langgraph_session_bridge.storage.patience import retried, within
 from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.protocols import Archive, Journal, Refused, sequence
@@ -215,6 +216,10 @@ class Pipeline:
             await self.tidier.run(stop)
         else:
             await asyncio.gather(self.flusher.run(stop), self.tidier.run(stop))
+
+    async def health(self) -> Health:
+        """The state of both tiers, and what is unflushed; never raises because a server is down."""
+        return await examine(self.journal, self.archive, self._shared)
 
     async def stats(self) -> Stats:
         """The unflushed backlog of the deployment and the counters of this process."""

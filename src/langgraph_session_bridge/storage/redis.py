@@ -290,6 +290,16 @@ class RedisJournal:
             for shard, (entries, size, dead) in enumerate(zip(answers[::3], answers[1::3], answers[2::3], strict=True))
         ]
 
+    async def oldest_s(self) -> float | None:
+        """Age of the oldest unflushed entry of any shard, by the server's clock; `None` without any."""
+        pipe = self._scripts.client.pipeline(transaction=False)
+        pipe.time()
+        for shard in range(self.shards):
+            pipe.xrange(self._log(shard), "-", "+", 1)
+        (seconds, micros), *firsts = await self._scripts.guarded(pipe.execute)
+        born = [int(rows[0][0].partition(b"-")[0]) / 1000 for rows in firsts if rows]
+        return max(0.0, seconds + micros / 1e6 - min(born)) if born else None
+
     async def lease(self, shard: int, owner: str, ttl_s: float) -> bool:
         """Takes or renews the right to flush a shard."""
         keys = (self._key(shard, "lease"),)
