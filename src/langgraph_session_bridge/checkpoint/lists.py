@@ -51,12 +51,13 @@ class ListValue:
         """
         parts = self._arranged(base)
         new = self._serialised(parts)
+        size = sum(len(data) for _, data in new)
+        check_size(size, self._what, self._limits.ceiling)
         for at in _positions(parts):
             self._taken[at] = self._fingerprints.without_id(self._elements[at]) if unnamed else None
         if any(kind.startswith("pickle") for kind, _ in new):  # may share objects between elements
             return False
-        small = sum(len(data) for _, data in new) <= self._limits.inline
-        return not (small and all(part.piece is None for part in parts))
+        return size > self._limits.inline or any(part.piece is not None for part in parts)
 
     def place(
         self, base: StoredValue | None, version: Any, prepared: Prepared, extend: Extend, fresh: list[Fresh]
@@ -114,9 +115,7 @@ class ListValue:
             if position not in self._typed:
                 element = self._elements[position]
                 self._typed[position] = serialise(self._serde, element, self._what, self._limits.ceiling)
-        found = [self._typed[position] for position in wanted]
-        check_size(sum(len(data) for _, data in found), self._what, self._limits.ceiling)
-        return found
+        return [self._typed[position] for position in wanted]
 
 
 def _positions(parts: list[Part]) -> list[int]:

@@ -21,7 +21,8 @@ from langgraph_session_bridge.storage.documents import (
     writes_prefix,
 )
 from langgraph_session_bridge.storage.pipeline import Pipeline
-from langgraph_session_bridge.storage.runs import overlaps, pieces_of, run_of, united
+from langgraph_session_bridge.storage.protocols import Archive
+from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range, overlaps, pieces_of, run_of, united
 
 STRATEGIES = ("keep_latest", "delete", "delete_all")
 _COPY_PAGE = 200
@@ -29,6 +30,8 @@ _COPY_PAGE = 200
 Mains = Mapping[str, Mapping[str, Any]]
 Outlines = Mapping[str, Mapping[str, Any]]
 Documents = Sequence[Mapping[str, Any]]
+Place = tuple[str, int]
+"""A thread and its generation."""
 
 
 def latest_kept(mains: Mains, serde: SerializerProtocol) -> set[str]:
@@ -60,13 +63,14 @@ def _delta_channels(main: Mapping[str, Any], serde: SerializerProtocol) -> set[s
     return set(metadata.get("counters_since_delta_snapshot") or {})
 
 
-def unreferenced(mains: Mains, gone: Mains, outlines: Outlines) -> list[str]:
+def unreferenced(mains: Mains, gone: Mains, outlines: Outlines, settled: int = 0) -> list[str]:
     """Names of parts, runs, writes and chunks that belonged to checkpoints that are gone, and to none that is left.
 
     Args:
         mains: Checkpoints that are left, by name.
         gone: Checkpoints that were deleted, by name.
         outlines: All documents of the thread, without content.
+        settled: Sequence up to which a run that nothing refers to is a leftover, not part of a put under way.
     """
     spaces = {writes_prefix(main["n"], main["c"]) for main in gone.values()}
     writes = {name: outline for name, outline in outlines.items() if name.startswith("w/")}
@@ -74,7 +78,7 @@ def unreferenced(mains: Mains, gone: Mains, outlines: Outlines) -> list[str]:
     others = [outline for name, outline in writes.items() if name.rsplit("/", 2)[0] + "/" not in spaces]
     left = [*mains.values(), *others]
     lost = [*gone.values(), *[writes[name] for name in removed]]
-    removed += _parts(left, lost, outlines, spaces) + _runs(left, lost, outlines)
+    removed += _parts(left, lost, outlines, spaces) + _runs(left, lost, outlines, settled)
     chunks = {chunk for name in {*removed, *gone} & set(outlines) for chunk in chunk_fields(outlines[name])}
     return removed + sorted(chunks)
 
@@ -87,12 +91,13 @@ def _parts(left: Documents, lost: Documents, outlines: Outlines, spaces: set[str
     return [name for name in parts if name in dropped or _owner(name) in spaces]
 
 
-def _runs(left: Documents, lost: Documents, outlines: Outlines) -> list[str]:
-    """Runs that hold a piece of something lost, and none of what is left."""
+def _runs(left: Documents, lost: Documents, outlines: Outlines, settled: int) -> list[str]:
+    """Runs that hold a piece of something lost, or are leftovers, and hold none of what is left."""
     kept = united(piece for document in left for piece in pieces_of(document))
     dropped = united(piece for document in lost for piece in pieces_of(document))
     held = {name: run_of(name, outline).piece for name, outline in outlines.items() if name.startswith("s/")}
-    return [name for name, piece in held.items() if overlaps(piece, dropped) and not overlaps(piece, kept)]
+    unheld = {name: piece for name, piece in held.items() if not overlaps(piece, kept)}
+    return [name for name, piece in unheld.items() if outlines[name]["q"] <= settled or overlaps(piece, dropped)]
 
 
 def _owner(part: str) -> str:
@@ -147,11 +152,11 @@ async def _keep_only(pipeline: Pipeline, thread_id: str, choose: Callable[[Mains
         return
     prefix = thread_prefix(thread_id, generation)
     before = await archive.outlines(thread_id, generation)
-    await pipeline.bury(thread_id, [prefix + name for name in gone])
+    settled = await pipeline.bury(thread_id, [prefix + name for name in gone])
     await pipeline.forget(thread_id)
     left = await pipeline.reader.mains(thread_id, generation)
     outlines = before | await archive.outlines(thread_id, generation)
-    removed = unreferenced(left, gone, outlines)
+    removed = unreferenced(left, gone, outlines, settled)
     runs = [name for name in removed if name.startswith("s/")]
     await archive.delete_runs(thread_id, [(prefix + name, outlines[name]["e"]) for name in runs])
     await archive.delete(thread_id, [prefix + name for name in removed if not name.startswith("s/")])
@@ -177,9 +182,22 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
     rank = {name: position for position, name in enumerate(names)}
     ordered = sorted(names, key=lambda name: name.startswith("c/"))  # checkpoints after what they need
     for start in range(0, len(ordered), _COPY_PAGE):
-        found = await archive.fetch(source, from_generation, ordered[start : start + _COPY_PAGE])
+        page = ordered[start : start + _COPY_PAGE]
+        found = await archive.fetch(source, from_generation, page)
         await archive.store([_moved(row, rank[name], target, to_generation) for name, row in found.items()])
+        for name in [name for name in page if name.startswith("s/") and name not in found]:
+            await _copy_block(archive, name, (source, from_generation), (target, to_generation), rank[name])
     await pipeline.forget(target)
+
+
+async def _copy_block(archive: Archive, name: str, source: Place, target: Place, rank: int) -> None:
+    """Copies the block of a run that was merged with others while it was copied."""
+    _, lineage, start = name.split("/")
+    block = Piece(lineage, int(start, 16) // BLOCK * BLOCK, (int(start, 16) // BLOCK + 1) * BLOCK)
+    for row in (await archive.fetch(*source, [], [block_range(block)])).values():
+        copy = _moved(row, rank, *target)
+        await archive.store([copy])
+        await archive.replace_run(copy, target[0], row["e"])  # if what was copied before is shorter
 
 
 def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:

@@ -38,6 +38,7 @@ from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.writer import Level
 
 _VERSION_DIGITS = 10
+_TRIES = 3
 _DURABILITY = "__pregel_durability"
 """Where LangGraph puts the run's `durability` (its `CONFIG_KEY_DURABILITY`)."""
 
@@ -188,13 +189,14 @@ class SessionBridgeSaver(KeepingSaver):
         """
         thread_id, ns, checkpoint_id = address(config)
         pipeline = await self._runtime.pipeline()
-        snapshot = await pipeline.read(thread_id, ns, checkpoint_id)
-        try:
-            return None if snapshot is None else self._decoded(snapshot)
-        except DataIntegrityError:
-            if snapshot is None or await pipeline.reader.generation(thread_id) == snapshot.generation:
-                raise
-            return await self.aget_tuple(config)  # the thread was deleted while it was read
+        for tries_left in reversed(range(_TRIES)):
+            snapshot = await pipeline.read(thread_id, ns, checkpoint_id)
+            try:
+                return None if snapshot is None else self._decoded(snapshot)
+            except DataIntegrityError:  # perhaps only now: it may have been deleted or tidied while it was read
+                if not tries_left:
+                    raise
+        raise AssertionError
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Synchronous `aget_tuple`."""

@@ -13,6 +13,7 @@ from typing import Any
 from langgraph_session_bridge.checkpoint.fingerprints import WIDTH, Fingerprints
 from langgraph_session_bridge.checkpoint.serialising import Typed
 from langgraph_session_bridge.checkpoint.shapes import take_apart
+from langgraph_session_bridge.storage.chores import Thinned
 from langgraph_session_bridge.storage.runs import Piece, joined, pack
 
 SMALL = 128
@@ -44,8 +45,24 @@ class WrittenRow:
     prints: bytes = b""
 
 
-Written = Mapping[str, Sequence[WrittenRow]]
-"""Rows of pending writes by the name of their document."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenRows:
+    """A set of pending writes.
+
+    Attributes:
+        rows: Its rows.
+        digest: Of what was sent to be stored.
+    """
+
+    rows: Sequence[WrittenRow]
+    digest: bytes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+Written = Mapping[str, WrittenRows]
+"""Sets of pending writes by the name of their document."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +93,18 @@ def describe(fingerprints: Fingerprints, idx: int, channel: str, value: Any, typ
     return WrittenRow(idx=idx, channel=channel, shape=shape, whole=whole, prints=fingerprints.of_list(elements).each)
 
 
-def thin(written: Written, fresh: Iterable[Fresh]) -> dict[str, list[dict[str, Any]]]:
+def thin(written: Written, fresh: Iterable[Fresh]) -> dict[str, Thinned]:
     """New rows for those sets of writes whose large rows all are in what is newly stored."""
     places: dict[bytes, tuple[Fresh, bool]] = {}
     for item in fresh:
         places.setdefault(item.prints, (item, False))
         if item.unnamed:
             places.setdefault(item.unnamed, (item, True))
-    thinned: dict[str, list[dict[str, Any]]] = {}
-    for name, rows in written.items():
-        made = [_row(row, places) for row in rows]
+    thinned: dict[str, Thinned] = {}
+    for name, row_set in written.items():
+        made = [_row(row, places) for row in row_set.rows]
         if all(made) and any("y" not in row for row in made if row):
-            thinned[name] = [row for row in made if row]
+            thinned[name] = Thinned(rows=[row for row in made if row], digest=row_set.digest)
     return thinned
 
 

@@ -14,11 +14,12 @@ from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
 from langgraph_session_bridge.checkpoint.lists import ListValue
 from langgraph_session_bridge.checkpoint.serialising import Limits, Typed, serialise
 from langgraph_session_bridge.checkpoint.shapes import take_apart
-from langgraph_session_bridge.checkpoint.thinning import Fresh, Written, WrittenRow, describe, thin
+from langgraph_session_bridge.checkpoint.thinning import Fresh, Written, WrittenRow, WrittenRows, describe, thin
 from langgraph_session_bridge.storage.documents import (
     Document,
     checkpoint_field,
     chunk_fields,
+    content_digest,
     part_field,
     split,
     writes_field,
@@ -191,7 +192,7 @@ class WritesWork:
     parent: str = ""
     control: bool = False
     _documents: list[Document] = field(default_factory=list)
-    written: dict[str, list[WrittenRow]] = field(default_factory=dict)
+    written: dict[str, WrittenRows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ordinary: list[dict[str, Any]] = []
@@ -211,7 +212,8 @@ class WritesWork:
         if ordinary:
             self._documents += self._document(_slot(ordinary), ordinary, first_wins=True)
             if any(row.typed is None for row in described):
-                self.written[self._documents[-1].field] = described
+                main = self._documents[-1]
+                self.written[main.field] = WrittenRows(rows=described, digest=content_digest(main.payload))
         for idx, row in controls.items():
             self._documents += self._document(str(idx), [row], first_wins=False)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from langgraph_session_bridge.storage.documents import content_digest
 
 _MOST = 10_000
 
@@ -16,20 +18,38 @@ Block = tuple[str, int]
 """A lineage and the number of one block of its positions."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """Rows of a set of pending writes that refer to what the next checkpoint holds.
+
+    Attributes:
+        rows: The new rows.
+        digest: Of the content that they stand for: another call may have stored other rows first.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    digest: bytes
+
+    def replaces(self, document: Mapping[str, Any]) -> bool:
+        """Whether a stored set of pending writes holds that content."""
+        return content_digest(document) == self.digest
+
+
 @dataclass(slots=True, kw_only=True)
 class Chore:
     """Work that only saves space: forgetting it loses nothing.
 
     Attributes:
         blocks: Blocks of lineages whose runs can be merged.
-        thinned: Rows of pending writes, by name, that refer to what the checkpoint holds.
+        thinned: Pending writes, by name, that can refer to what the checkpoint holds.
     """
 
     thread_id: str
     generation: int
+    ns: str
     checkpoint_id: str
     blocks: Sequence[Block] = ()
-    thinned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    thinned: dict[str, Thinned] = field(default_factory=dict)
     tries: int = 0
 
     @property
@@ -59,6 +79,12 @@ class Chores:
         """The chores of some checkpoints."""
         with self._lock:
             return [self._queue[key] for key in keys if key in self._queue]
+
+    def forget(self, thread_id: str) -> None:
+        """Drops the chores of a thread."""
+        with self._lock:
+            for key in [key for key in self._queue if key[0] == thread_id]:
+                del self._queue[key]
 
     def take(self, ready: Callable[[Chore], bool]) -> list[Chore]:
         """Hands over the chores that are ready."""

@@ -183,9 +183,17 @@ def name_of(document: Mapping[str, Any]) -> str:
     return str(document["_id"][len(thread_prefix(document["t"])) + 9 :])
 
 
+def content_digest(document: Mapping[str, Any]) -> bytes:
+    """What tells the rows of two sets of pending writes apart, from their documents or payloads."""
+    opened = _opened(document)
+    content = {"x": list(opened["x"])} if "x" in opened else {"w": [dict(row) for row in opened["w"]]}
+    return hashlib.blake2b(bson.encode(content), digest_size=16).digest()
+
+
 def with_rows(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The BSON of a set of pending writes with other rows."""
-    return bson.encode({**{key: item for key, item in document.items() if key != "zs"}, "w": rows})
+    rest = {key: item for key, item in document.items() if key not in ("w", "x", "zs")}
+    return bson.encode({**rest, "w": [dict(row) for row in rows]})
 
 
 def re_encode(document: Mapping[str, Any]) -> bytes:

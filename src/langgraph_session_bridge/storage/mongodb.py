@@ -21,7 +21,6 @@ from langgraph_session_bridge.storage.documents import (
     AFTER,
     Encoded,
     checkpoint_field,
-    chunk_fields,
     decode,
     thread_prefix,
 )
@@ -115,17 +114,11 @@ class MongoArchive(MongoRecords):
             )
         return bool(result.modified_count)
 
-    async def thin(self, name: str, thread_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces the rows of a set of pending writes, whose content and age stay the same."""
+    async def replace(self, thread_id: str, raw: bytes) -> None:
+        """Replaces a document that is there, whatever its sequence; one that is gone stays gone."""
+        document = decode(raw)
         with explained():
-            before = await self._checkpoints.find_one_and_update(
-                {"_id": name, "t": thread_id, **_LIVING},
-                {"$set": {"w": [dict(row) for row in rows]}, "$unset": {"x": "", "zs": ""}},
-                projection={"x": 1},
-            )
-        if before and (chunks := chunk_fields(before)):
-            prefix = "/".join(name.split("/", 2)[:2])
-            await self.delete(thread_id, [f"{prefix}/{chunk}" for chunk in chunks])
+            await self._checkpoints.replace_one({"_id": document["_id"], "t": thread_id, **_LIVING}, document)
 
     async def bury(self, thread_id: str, ids: Sequence[str], sequence: int) -> None:
         """Deletes checkpoints for good: a flush that is still under way cannot bring them back.
@@ -151,7 +144,7 @@ class MongoArchive(MongoRecords):
         base = thread_prefix(thread_id, generation)
         query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, **_LIVING}
         with explained():
-            rows = await self._checkpoints.find(query, {"x": 1, "e": 1, "w.l": 1, "w.o": 1}).to_list(None)
+            rows = await self._checkpoints.find(query, {"q": 1, "x": 1, "e": 1, "w.l": 1, "w.o": 1}).to_list(None)
         return {row["_id"][len(base) :]: row for row in rows}
 
     async def fetch(

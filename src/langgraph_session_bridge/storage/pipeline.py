@@ -24,6 +24,9 @@ from langgraph_session_bridge.storage.tidier import Tidier
 from langgraph_session_bridge.storage.work import Work
 from langgraph_session_bridge.storage.writer import ArchiveWriter, JournalWriter, Level
 
+_SKEW_MS = 3_600_000
+"""Without a journal sequences are clocks, which are trusted to agree within an hour."""
+
 
 class Pipeline:
     """What the adapters (checkpointer, later records and sessions) put into and read from.
@@ -147,17 +150,23 @@ class Pipeline:
 
     # Removing
 
-    async def bury(self, thread_id: str, ids: Sequence[str]) -> None:
-        """Deletes checkpoint documents so that no flush that is under way can bring them back."""
+    async def bury(self, thread_id: str, ids: Sequence[str]) -> int:
+        """Deletes checkpoint documents so that no flush that is under way can bring them back.
+
+        Returns:
+            A sequence up to which every put of the thread is archived altogether, once `forget` was called too.
+        """
         if self.journal is not None:
             rank = await self.journal.rank(thread_id)
         else:
             rank = sequence(self._shared.epoch, self._shared.tick())
         await self.archive.bury(thread_id, ids, rank)
+        return rank if self.journal is not None else rank - _SKEW_MS
 
     async def forget(self, thread_id: str) -> None:
         """Makes this process and the journal forget a thread whose archive was changed."""
         self._shared.hints.forget(thread_id)
+        self._shared.chores.forget(thread_id)
         if self.journal is not None:
             await self._settler.forget_hot(thread_id)
 
@@ -175,6 +184,7 @@ class Pipeline:
             await self._hold(thread_id)
             generation = await self.archive.next_generation(thread_id)
             self._shared.hints.forget(thread_id)
+            self._shared.chores.forget(thread_id)
             self._shared.hints.remember_generation(thread_id, generation)
             if self.journal is not None:
                 journal, step = self.journal, "Redis still holds its hot state"
@@ -203,8 +213,9 @@ class Pipeline:
         """
         before = self._shared.counters["merged_runs"]
         if not thread_ids:
+            chores = self._shared.chores.take(lambda _: True)
             await self.flush()
-            await self.tidier.run_ready()
+            await self.tidier.run_all(chores)
         for thread_id in thread_ids:
             await self.flush_thread(thread_id)
             await self.tidier.compact(thread_id, await self.reader.generation(thread_id))

@@ -35,7 +35,7 @@ class Pool:
 
     def add(self, documents: Mapping[str, Mapping[str, Any]]) -> bool:
         """Takes documents in; false if nothing of them was new."""
-        news = not documents.keys() <= self.documents.keys()
+        news = any(self.documents.get(name) != document for name, document in documents.items())
         self.documents.update(documents)
         self._open_runs.update(name for name in documents if name.startswith("s/"))
         for name in list(self._open_runs):
@@ -44,6 +44,10 @@ class Pool:
                 run = whole(self.documents, name)
                 news |= self.lineages.add(run_of(name, run), elements_of(run))
         return news
+
+    def incomplete(self) -> list[str]:
+        """Names of the documents whose chunks are missing: perhaps they have none any more."""
+        return [name for name in self.documents if not self._complete(name)]
 
     def _complete(self, name: str) -> bool:
         return all(chunk in self.documents for chunk in chunk_fields(self.documents[name]))

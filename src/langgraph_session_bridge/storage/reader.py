@@ -256,6 +256,11 @@ class Reader:
             ranges = ()
             if not pool.add(found):
                 tries -= 1
+                ranges = [_only(name) for name in pool.incomplete()]
+
+
+def _only(name: str) -> tuple[str, str]:
+    return name, name + "\x00"
 
 
 def _writes_range(ns: str, checkpoint_id: str) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from langgraph_session_bridge.storage.chores import Chore
 from langgraph_session_bridge.storage.documents import Encoded, decode, thread_prefix, with_rows
@@ -22,14 +21,12 @@ def thin(documents: Sequence[Encoded], chores: Iterable[Chore]) -> tuple[list[En
     done: list[tuple[Chore, str]] = []
     for document in documents:
         found = decode(document.raw) if document.field in names else {}
-        chore_name = wanted.get(found.get("_id", ""))
-        if chore_name is None or "x" in found:  # chunks are stored already, perhaps
-            made.append(document)
+        planned = wanted.get(found.get("_id", ""))
+        thinned = planned[0].thinned[planned[1]] if planned else None
+        if planned is None or thinned is None or "x" in found or not thinned.replaces(found):
+            made.append(document)  # chunks may be stored already
         else:
-            made.append(_rewritten(document, found, chore_name[0].thinned[chore_name[1]]))
-            done.append(chore_name)
+            raw = with_rows(found, thinned.rows)
+            made.append(Encoded(field=document.field, raw=raw, first_wins=document.first_wins))
+            done.append(planned)
     return made, done
-
-
-def _rewritten(document: Encoded, found: dict[str, Any], rows: list[dict[str, Any]]) -> Encoded:
-    return Encoded(field=document.field, raw=with_rows(found, rows), first_wins=document.first_wins)

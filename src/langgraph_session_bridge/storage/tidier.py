@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.settings import Settings
-from langgraph_session_bridge.storage.chores import Block, Chore
+from langgraph_session_bridge.storage.chores import Block, Chore, Thinned
 from langgraph_session_bridge.storage.compression import compressor
-from langgraph_session_bridge.storage.documents import chunk_fields, encode, re_encode, thread_prefix, whole
+from langgraph_session_bridge.storage.documents import (
+    checkpoint_field,
+    chunk_fields,
+    encode,
+    re_encode,
+    thread_prefix,
+    whole,
+    with_rows,
+)
 from langgraph_session_bridge.storage.merging import merge
 from langgraph_session_bridge.storage.protocols import Archive, Journal
 from langgraph_session_bridge.storage.runs import BLOCK, Run, run_field, run_of
@@ -39,8 +48,14 @@ class Tidier:
             await self.run_ready()
 
     async def run_ready(self) -> None:
-        """Does the chores of puts that are in the archive; what fails is tried again, for a while."""
-        for chore in self._shared.chores.take(lambda c: not self._shared.is_unflushed(c.thread_id, c.checkpoint_id)):
+        """Does the chores of puts that this process knows to be in the archive."""
+        await self.run_all(
+            self._shared.chores.take(lambda c: not self._shared.is_unflushed(c.thread_id, c.checkpoint_id))
+        )
+
+    async def run_all(self, chores: Sequence[Chore]) -> None:
+        """Does chores; what fails is tried again, for a while."""
+        for chore in chores:
             try:
                 done = await self._do(chore)
             except SessionBridgeError as error:
@@ -69,11 +84,28 @@ class Tidier:
         done = True
         for block in chore.blocks:
             done &= await self._merge(chore.thread_id, chore.generation, block)
-        for name, rows in chore.thinned.items():
-            await self._archive.thin(thread_prefix(chore.thread_id, chore.generation) + name, chore.thread_id, rows)
-            self._shared.counters["thinned_writes"] += 1
+        for name, thinned in chore.thinned.items():
+            await self._thin(chore, name, thinned)
         chore.thinned = {}
         return done
+
+    async def _thin(self, chore: Chore, name: str, thinned: Thinned) -> None:
+        """Rewrites pending writes, and takes that back if the checkpoint that they refer to was deleted meanwhile.
+
+        Whoever deletes it looks at what others refer to afterwards: either finds the reference, or is found here.
+        """
+        thread_id, generation = chore.thread_id, chore.generation
+        before = (await self._archive.fetch(thread_id, generation, [name])).get(name)
+        if before is None or not thinned.replaces(before):
+            return
+        await self._archive.replace(thread_id, with_rows(before, thinned.rows))
+        checkpoint = checkpoint_field(chore.ns, chore.checkpoint_id)
+        if checkpoint not in await self._archive.fetch(thread_id, generation, [checkpoint]):
+            await self._archive.replace(thread_id, re_encode(before))
+            return
+        prefix = thread_prefix(thread_id, generation)
+        await self._archive.delete(thread_id, [prefix + chunk for chunk in chunk_fields(before)])
+        self._shared.counters["thinned_writes"] += 1
 
     async def _merge(self, thread_id: str, generation: int, block: Block) -> bool:
         """Merges the runs of a block in the archive, then in the journal; false if that is to be tried again."""
@@ -85,9 +117,11 @@ class Tidier:
         pages = {name: (run_of(name, row), re_encode(row)) for name, row in runs.items()}
         for merged in merge({name: whole(runs, name) for name in runs}):
             page = encode(merged.document, thread_id, generation, merged.rank, compress=self._compress)
-            if not await self._archive.replace_run(page, thread_id, merged.run.stop):
+            longer = merged.run.stop > pages[page.field][0].stop  # or it was cut off when it should remove the others
+            if longer and not await self._archive.replace_run(page, thread_id, merged.run.stop):
                 continue  # somebody else merges this block, or it is gone
-            await self._archive.delete(thread_id, [prefix + name for name in merged.absorbed])
+            ends = {name: pages[name][0].stop for name in merged.absorbed}
+            await self._archive.delete_runs(thread_id, [(prefix + name, stop) for name, stop in ends.items()])
             self._shared.counters["merged_runs"] += len(merged.absorbed)
             for name in merged.absorbed:
                 del pages[name]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from langgraph_session_bridge.storage.chores import Block
+from langgraph_session_bridge.storage.chores import Block, Thinned
 from langgraph_session_bridge.storage.documents import Document
 from langgraph_session_bridge.storage.hints import Layout, StoredValue
 from langgraph_session_bridge.storage.protocols import Kind
@@ -26,7 +26,7 @@ class Prepared:
         pieces: All pieces that the checkpoint refers to.
         runs: Runs among the documents.
         blocks: Blocks of lineages that this put completes or leaves behind.
-        thinned: Rows of the parent's pending writes that can refer to what this put stores, by name.
+        thinned: The parent's pending writes that can refer to what this put stores, by name.
         values: Where each channel value ends up; remembered once the put is acknowledged.
     """
 
@@ -36,7 +36,7 @@ class Prepared:
     pieces: list[Piece] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
-    thinned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    thinned: dict[str, Thinned] = field(default_factory=dict)
     values: dict[str, StoredValue] = field(default_factory=dict)
 
 

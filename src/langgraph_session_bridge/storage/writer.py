@@ -225,11 +225,11 @@ class ArchiveWriter:
                 encode(document, work.thread_id, generation, rank, compress=self._compress)
                 for document in prepared.documents
             ]
-            living, proven, _ = await asyncio.gather(
-                self._archive.generation(work.thread_id),
-                self._holds(work, generation, prepared),
-                self._archive.store(documents, final=True),
+            living, _ = await asyncio.gather(
+                self._archive.generation(work.thread_id), self._archive.store(documents, final=True)
             )
+            # Only now: whoever prunes removes the parent first, and then looks who refers to what it held.
+            proven = await self._holds(work, generation, prepared)
             if living != generation:
                 hints.remember_generation(work.thread_id, living)
             elif not proven:  # the parent was pruned meanwhile
@@ -258,6 +258,7 @@ def _leave_chores(shared: Shared, work: Work, generation: int, prepared: Prepare
             Chore(
                 thread_id=work.thread_id,
                 generation=generation,
+                ns=work.ns,
                 checkpoint_id=work.checkpoint_id,
                 blocks=prepared.blocks,
                 thinned=prepared.thinned,

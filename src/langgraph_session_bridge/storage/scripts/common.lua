@@ -56,12 +56,18 @@ local function each_run_of(thread, lineage, from, to, visit)
   end
 end
 
--- Whether one of some pieces (a flat list) holds all of another.
+-- Whether some pieces (a flat list) together hold all of another.
 local function holds(pieces, lineage, from, to)
-  for i = 1, #pieces, 3 do
-    if pieces[i] == lineage and pieces[i + 1] <= from and pieces[i + 2] >= to then return true end
+  local position = from
+  while position < to do
+    local reached = position
+    for i = 1, #pieces, 3 do
+      if pieces[i] == lineage and pieces[i + 1] <= position and pieces[i + 2] > reached then reached = pieces[i + 2] end
+    end
+    if reached == position then return false end
+    position = reached
   end
-  return false
+  return true
 end
 
 local function touches(pieces, lineage, from, to)
@@ -71,12 +77,13 @@ local function touches(pieces, lineage, from, to)
   return false
 end
 
--- Removes the runs of a piece that no piece in `kept` needs. What begins inside a flushed checkpoint's piece is flushed.
+-- Removes the runs of a piece that no piece in `kept` needs. A run that holds a part of a flushed checkpoint's piece is
+-- flushed: one put of its ancestors stored it.
 local function drop_runs(thread, lineage, from, to, kept)
   for block = math.floor(from / BLOCK), math.floor((to - 1) / BLOCK) do
     local left, gone = {}, false
     each_run(thread, lineage, block, function(fields, start, stop, line)
-      if start < from or start >= to or touches(kept, lineage, start, stop) then
+      if stop <= from or start >= to or touches(kept, lineage, start, stop) then
         left[#left + 1] = line
       else
         redis.call('HDEL', thread, unpack(fields))
