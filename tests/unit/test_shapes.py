@@ -131,11 +131,7 @@ def test_elements_are_taken_at_once() -> None:
     assert found == [("list", [1, 2]), ("dict", [["a", 1]]), ("delta", [1, 2])]
 
 
-KEPT_BETTER = {"bytearray"}
-"""Inside a whole list, the stock serde makes bytes of it; as an element it stays what it is."""
-
-
-@pytest.mark.parametrize("name", sorted(VALUES.keys() - KEPT_BETTER))
+@pytest.mark.parametrize("name", sorted(VALUES))
 def test_every_kind_of_value_comes_back_from_inside_a_list_and_a_dictionary(name: str) -> None:
     for value in ([VALUES[name], "x"], {"a": VALUES[name], "b": 1}):
         assert by_element(SERDE, value) == through(SERDE, value)

@@ -8,22 +8,25 @@ from typing import Any
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
+_SEQUENCES: dict[type, str] = {list: "list", tuple: "tuple"}
+
 
 def take_apart(value: Any) -> tuple[str, list[Any]] | None:
     """Shape and elements of a list, tuple, dictionary with string keys, or snapshot of a list; else `None`.
 
-    Subclasses are left alone: the serde may treat them as something else.
+    Subclasses are left alone, since the serde may treat them as something else; and so are lists of `bytearray`, which
+    the stock serde returns as `bytes` from inside a list, and as itself alone.
     """
     cls = type(value)
-    if cls is list:
-        return "list", list(value)
     if cls is dict and all(type(key) is str for key in value):
         return "dict", [[key, item] for key, item in value.items()]
-    if cls is tuple:
-        return "tuple", list(value)
     if cls is _DeltaSnapshot and type(value.value) is list:
-        return "delta", list(value.value)
-    return None
+        return _unless_bytearrays("delta", value.value)
+    return _unless_bytearrays(_SEQUENCES[cls], value) if cls in _SEQUENCES else None
+
+
+def _unless_bytearrays(shape: str, elements: Sequence[Any]) -> tuple[str, list[Any]] | None:
+    return None if bytearray in set(map(type, elements)) else (shape, list(elements))
 
 
 def put_together(shape: str, elements: Sequence[Any], serde: SerializerProtocol) -> Any:
