@@ -41,7 +41,8 @@ def through(serde: SerializerProtocol, value: Any) -> Any:
 
 def by_element(serde: SerializerProtocol, value: Any) -> Any:
     found = take_apart(value)
-    assert found is not None
+    if found is None:  # stays whole
+        return through(serde, value)
     shape, elements = found
     return put_together(shape, [through(serde, element) for element in elements], serde)
 
