@@ -194,7 +194,6 @@ STAYS = {
     "half of it",
     "nothing of it",
     "True for 1",
-    "a bytearray for bytes",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ class ListValue:
             unnamed: Whether to note what new messages looked like without their ids.
         """
         parts = self._arranged(base)
-        new = self._serialised(parts)
+        new = self._serialised(parts, late=False)
         size = sum(len(data) for _, data in new)
         check_size(size, self._what, self._limits.ceiling)
         for at in _positions(parts):
@@ -64,7 +65,7 @@ class ListValue:
     ) -> StoredValue:
         """Adds runs of the new elements to a put, and says where the list is then."""
         parts = self._arranged(base)
-        new = self._serialised(parts)
+        new = self._serialised(parts, late=True)
         tail = base.tail if base is not None else ("", 0)
         prepared.shared_pieces += [part.piece for part in parts if part.piece is not None]
         if new:
@@ -104,17 +105,26 @@ class ListValue:
                 prints = self._prints[at * WIDTH : (at + 1) * WIDTH]
                 yield Fresh(prints=prints, unnamed=self._taken[at], place=Piece(lineage, place, place + 1))
 
+    def _check_print(self, position: int, element: Any) -> None:
+        """Forgets the fingerprint of an element that was mutated before it was serialised; it counts as new again."""
+        at = slice(position * WIDTH, (position + 1) * WIDTH)
+        if self._fingerprints.of(element) != self._prints[at]:
+            self._prints = self._prints[: at.start] + secrets.token_bytes(WIDTH) + self._prints[at.stop :]
+            self._blocks = b""
+
     def _arranged(self, base: StoredValue | None) -> list[Part]:
         if base is None or base.shape != self._shape:
             return arrange([Span(False, 0, len(self._elements))], ())
         return arrange(compare(base.prints, self._prints), base.pieces)
 
-    def _serialised(self, parts: list[Part]) -> list[Typed]:
+    def _serialised(self, parts: list[Part], *, late: bool) -> list[Typed]:
         wanted = _positions(parts)
         for position in wanted:
             if position not in self._typed:
                 element = self._elements[position]
                 self._typed[position] = serialise(self._serde, element, self._what, self._limits.ceiling)
+                if late:
+                    self._check_print(position, element)
         return [self._typed[position] for position in wanted]
 
 

@@ -181,12 +181,17 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
     names = await archive.by_age(source, from_generation)
     rank = {name: position for position, name in enumerate(names)}
     ordered = sorted(names, key=lambda name: name.startswith("c/"))  # checkpoints after what they need
+    chunked: dict[str, Mapping[str, Any]] = {}
     for start in range(0, len(ordered), _COPY_PAGE):
         page = ordered[start : start + _COPY_PAGE]
         found = await archive.fetch(source, from_generation, page)
         await archive.store([_moved(row, rank[name], target, to_generation) for name, row in found.items()])
+        chunked |= {name: row for name, row in found.items() if name.startswith("w/") and "x" in row}
         for name in [name for name in page if name.startswith("s/") and name not in found]:
             await _copy_block(archive, name, (source, from_generation), (target, to_generation), rank[name])
+    for name, row in (await archive.fetch(source, from_generation, list(chunked))).items():
+        if "x" not in row:  # thinned, and its chunks deleted, while it was copied
+            await archive.replace(target, _moved(row, rank[name], target, to_generation).raw)
     await pipeline.forget(target)
 
 
