@@ -64,6 +64,15 @@ def test_drain_flushes_what_a_process_left(run: Run, leave: Leave) -> None:
     assert "unflushed     0 entries" in run("stats").out
 
 
+def test_looking_moves_nothing(run: Run, leave: Leave) -> None:
+    saver = leave("a", "b")
+    for command in (["health"], ["stats"], ["dead", "list"]):
+        assert run(*command).code == 0
+    assert run("stats", "--json").json["unflushed_entries"] == 2
+    assert run("health", "--json").json["unflushed_entries"] == 2
+    assert saver.stats().unflushed_entries == 2
+
+
 def test_a_flusher_of_its_own_empties_the_journal_and_ends_in_peace(run: Run, leave: Leave) -> None:
     saver = leave("a", "b", "c")
 

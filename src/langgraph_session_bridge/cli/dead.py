@@ -8,9 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from langgraph_session_bridge.cli.deployment import Database, MongoUri, Prefix, RedisUrl, opened
+from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.cli.deployment import looking_at_deployment, on_deployment
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, out, plain, say
-from langgraph_session_bridge.cli.servers import Directory
 from langgraph_session_bridge.storage.protocols import DeadLetter
 
 Threads = Annotated[list[str] | None, typer.Argument(help="Thread ids; all by default.", show_default=False)]
@@ -20,20 +20,16 @@ dead = typer.Typer(no_args_is_help=True, help="Puts that MongoDB refuses for goo
 
 @dead.command("list")
 @command
+@looking_at_deployment
 def list_(
+    saver: SessionBridgeSaver,
     threads: Threads = None,
     *,
-    mongodb_uri: MongoUri = None,
-    redis_url: RedisUrl = None,
-    database: Database = None,
-    prefix: Prefix = None,
-    path: Directory = None,
     json: Json = False,
     debug: Debug = False,
 ) -> ExitCode:
     """Show dead letters; exit code 1 if there are any."""
-    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
-        letters = saver.list_dead(threads or [])
+    letters = saver.list_dead(threads or [])
     if json:
         emit({"ok": not letters, "dead_letters": plain(letters)})
     else:
@@ -43,21 +39,17 @@ def list_(
 
 @dead.command()
 @command
+@on_deployment
 def redrive(
+    saver: SessionBridgeSaver,
     threads: Threads = None,
     *,
-    mongodb_uri: MongoUri = None,
-    redis_url: RedisUrl = None,
-    database: Database = None,
-    prefix: Prefix = None,
-    path: Directory = None,
     json: Json = False,
     debug: Debug = False,
 ) -> ExitCode:
     """Flush dead letters again, once their cause is gone; exit code 1 if MongoDB refuses one again."""
-    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
-        taken = saver.redrive(threads or [])
-        left = saver.list_dead(threads or [])
+    taken = saver.redrive(threads or [])
+    left = saver.list_dead(threads or [])
     if json:
         emit({"ok": not left, "redriven": taken, "dead_letters": plain(left)})
     else:
@@ -67,20 +59,16 @@ def redrive(
 
 @dead.command()
 @command
+@on_deployment
 def discard(
+    saver: SessionBridgeSaver,
     threads: Annotated[list[str], typer.Argument(help="Thread ids.")],
     *,
-    mongodb_uri: MongoUri = None,
-    redis_url: RedisUrl = None,
-    database: Database = None,
-    prefix: Prefix = None,
-    path: Directory = None,
     json: Json = False,
     debug: Debug = False,
 ) -> ExitCode:
     """Give dead letters up: what was acknowledged in them is lost, and the threads go on from what MongoDB holds."""
-    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
-        given_up = saver.discard(threads)
+    given_up = saver.discard(threads)
     if json:
         emit({"ok": True, "discarded": given_up})
     else:

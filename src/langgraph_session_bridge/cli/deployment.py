@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from langgraph_session_bridge import embedded
 from langgraph_session_bridge.bridge import MONGODB_URI_VARIABLE, REDIS_URL_VARIABLE
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.cli.output import ExitCode
+from langgraph_session_bridge.cli.servers import Directory
 from langgraph_session_bridge.errors import ConfigurationError, InvalidInputError, UnavailableError
 from langgraph_session_bridge.settings import Settings
 
@@ -25,13 +32,45 @@ def chosen(database: str | None, prefix: str | None) -> Settings:
     return Settings.create(**{name: value for name, value in given.items() if value is not None})
 
 
-def opened(
-    uri: str | None, url: str | None, database: str | None, prefix: str | None, path: Path | None
+def on_deployment(function: Callable[..., ExitCode], **settings: Any) -> Callable[..., ExitCode]:
+    """Gives a command the options that name a deployment; it gets a saver on that, entered, as its first argument."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    hints = get_type_hints(_options, include_extras=True)
+    named = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=hints[name])
+        for name in inspect.signature(_options).parameters
+        if name != "settings"
+    ]
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **given: Any) -> ExitCode:
+        names = {parameter.name: given.pop(parameter.name) for parameter in named}
+        with _options(**names, settings=settings) as saver:
+            return function(saver, *arguments, **given)
+
+    positional = [parameter for parameter in own if parameter.kind is not Parameter.KEYWORD_ONLY]
+    keywords = [parameter for parameter in own if parameter.kind is Parameter.KEYWORD_ONLY]
+    run.__signature__ = Signature([*positional, *named, *keywords])  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    return run
+
+
+looking_at_deployment = functools.partial(on_deployment, flush_interval_s=3600.0)
+"""The same for a command that looks and moves nothing."""
+
+
+def _options(
+    *,
+    mongodb_uri: MongoUri = None,
+    redis_url: RedisUrl = None,
+    database: Database = None,
+    prefix: Prefix = None,
+    path: Directory = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> SessionBridgeSaver:
-    """A saver on the deployment; servers are contacted when it is entered."""
-    uri, url = addresses(uri or None, url or None, path)
-    settings = chosen(database, prefix)
-    return SessionBridgeSaver.from_conn_string(uri, url, database=settings.database, prefix=settings.prefix)
+    uri, url = addresses(mongodb_uri or None, redis_url or None, path)
+    named = chosen(database, prefix)
+    return SessionBridgeSaver.from_conn_string(uri, url, database=named.database, prefix=named.prefix, **settings)
 
 
 def addresses(uri: str | None, url: str | None, path: Path | None) -> tuple[str, str | None]:

@@ -8,26 +8,22 @@ from typing import Annotated
 
 import typer
 
-from langgraph_session_bridge.cli.deployment import Database, MongoUri, Prefix, RedisUrl, opened
+from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.cli.deployment import looking_at_deployment, on_deployment
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, plain, say
-from langgraph_session_bridge.cli.servers import Directory
 from langgraph_session_bridge.storage.stats import Stats
 
 
 @command
+@looking_at_deployment
 def health(
+    saver: SessionBridgeSaver,
     *,
-    mongodb_uri: MongoUri = None,
-    redis_url: RedisUrl = None,
-    database: Database = None,
-    prefix: Prefix = None,
-    path: Directory = None,
     json: Json = False,
     debug: Debug = False,
 ) -> ExitCode:
     """Tell whether both servers answer and anything is unsaved; exit code 1 if not all is well."""
-    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
-        found = saver.health()
+    found = saver.health()
     if json:
         emit({"ok": found.verdict == "ok", **plain(found)})
     else:
@@ -37,38 +33,30 @@ def health(
 
 
 @command
+@looking_at_deployment
 def stats(
+    saver: SessionBridgeSaver,
     *,
-    mongodb_uri: MongoUri = None,
-    redis_url: RedisUrl = None,
-    database: Database = None,
-    prefix: Prefix = None,
-    path: Directory = None,
     json: Json = False,
     debug: Debug = False,
 ) -> ExitCode:
     """Tell how much is in Redis and not yet in MongoDB; exit code 1 if there are dead letters."""
-    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
-        found = saver.stats()
+    found = saver.stats()
     _show(found, json=json)
     return ExitCode.PROBLEM if found.dead_letters else ExitCode.OK
 
 
 @command
+@on_deployment
 def drain(
+    saver: SessionBridgeSaver,
     *,
-    mongodb_uri: MongoUri = None,
-    redis_url: RedisUrl = None,
-    database: Database = None,
-    prefix: Prefix = None,
-    path: Directory = None,
     json: Json = False,
     debug: Debug = False,
 ) -> ExitCode:
     """Flush everything that any process left in Redis; exit code 1 if dead letters stay behind."""
-    with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
-        flushed = saver.flush()
-        found = saver.stats()
+    flushed = saver.flush()
+    found = saver.stats()
     if json:
         emit({"ok": not found.dead_letters, "flushed_entries": flushed, **plain(found)})
     else:
@@ -77,13 +65,10 @@ def drain(
 
 
 @command
+@on_deployment
 def flusher(
+    saver: SessionBridgeSaver,
     *,
-    mongodb_uri: MongoUri = None,
-    redis_url: RedisUrl = None,
-    database: Database = None,
-    prefix: Prefix = None,
-    path: Directory = None,
     for_s: Annotated[float | None, typer.Option("--for", help="Stop after so many seconds.")] = None,
     json: Json = False,
     debug: Debug = False,
@@ -92,12 +77,11 @@ def flusher(
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with opened(mongodb_uri, redis_url, database, prefix, path) as saver:
-            if not json:
-                say("flushing; SIGTERM or Ctrl-C ends it")
-            ended.wait(for_s)
-            saver.flush()
-            found = saver.stats()
+        if not json:
+            say("flushing; SIGTERM or Ctrl-C ends it")
+        ended.wait(for_s)
+        saver.flush()
+        found = saver.stats()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

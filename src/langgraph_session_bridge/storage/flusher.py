@@ -158,6 +158,7 @@ class Flusher:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), settings.flush_interval_s)
+                return  # closing flushes what this process put, and nothing else
             if loop.time() >= next_poll:
                 next_poll = loop.time() + settings.flush_poll_s
                 await self._surviving("Looking for unflushed entries", self._poll())
