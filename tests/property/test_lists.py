@@ -17,7 +17,7 @@ from .growing import GrowingMachine
 from .test_state_machine import COMMON
 
 PROFILES = {
-    "default": settings(max_examples=50, stateful_step_count=25, **COMMON),
+    "default": settings(max_examples=20, stateful_step_count=25, **COMMON),
     "long": settings(max_examples=400, stateful_step_count=50, **COMMON),
 }
 

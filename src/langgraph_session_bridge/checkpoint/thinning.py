@@ -52,10 +52,12 @@ class WrittenRows:
     Attributes:
         rows: Its rows.
         digest: Of what was sent to be stored.
+        size: Bytes of the values.
     """
 
     rows: Sequence[WrittenRow]
     digest: bytes
+    size: int
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,7 +106,7 @@ def thin(written: Written, fresh: Iterable[Fresh]) -> dict[str, Thinned]:
     for name, row_set in written.items():
         made = [_row(row, places) for row in row_set.rows]
         if all(made) and any("y" not in row for row in made if row):
-            thinned[name] = Thinned(rows=[row for row in made if row], digest=row_set.digest)
+            thinned[name] = Thinned(rows=[row for row in made if row], digest=row_set.digest, saves=row_set.size)
     return thinned
 
 

@@ -213,7 +213,11 @@ class WritesWork:
             self._documents += self._document(_slot(ordinary), ordinary, first_wins=True)
             if any(row.typed is None for row in described):
                 main = self._documents[-1]
-                self.written[main.field] = WrittenRows(rows=described, digest=content_digest(main.payload))
+                self.written[main.field] = WrittenRows(
+                    rows=described,
+                    digest=content_digest(main.payload),
+                    size=sum(len(row["d"]) for row in ordinary),
+                )
         for idx, row in controls.items():
             self._documents += self._document(str(idx), [row], first_wins=False)
 

@@ -25,10 +25,12 @@ class Thinned:
     Attributes:
         rows: The new rows.
         digest: Of the content that they stand for: another call may have stored other rows first.
+        saves: Bytes of the rows that they stand for, roughly.
     """
 
     rows: Sequence[Mapping[str, Any]]
     digest: bytes
+    saves: int = 0
 
     def replaces(self, document: Mapping[str, Any]) -> bool:
         """Whether a stored set of pending writes holds that content."""

@@ -160,7 +160,7 @@ class Runtime:
 
     def _start_background(self) -> None:
         """Starts flushing and tidying, once per process, on the home loop (or that of clients that were passed in)."""
-        if self._background is not None or self._closing:
+        if self._background is not None or self._closing or not (self.has_journal or len(self.shared.chores)):
             return
         loop = self.home
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
