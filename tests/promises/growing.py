@@ -179,6 +179,7 @@ def emptied(servers: EmbeddedServers, name: str) -> Iterator[str]:
     """A database and key prefix, empty at the start of each test and tidied only by hand: cheaper than new ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tidier, "_INTERVAL_S", 3600.0)
+        patch.setattr(tidier, "_WORTH_BYTES", 0)  # small messages will do
         yield name
     with MongoClient(servers.mongodb_uri) as client:
         for collection in ("checkpoints", "threads"):
