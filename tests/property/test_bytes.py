@@ -36,6 +36,7 @@ from .growing import words
 
 MAIN = 650
 CHANNEL = 150
+RUN = 150
 PIECE = 9
 FRAME = 1.15
 EDITS = (MAX_PIECES - 32) // 2
@@ -86,7 +87,8 @@ class Cost:
 
     @property
     def constant(self) -> int:
-        return MAIN + CHANNEL * len(self.prepared.values) + PIECE * len(self.prepared.pieces)
+        further = max(len(self.prepared.runs) - 1, 0)  # one more each time that a block of 64 positions is full
+        return MAIN + CHANNEL * len(self.prepared.values) + PIECE * len(self.prepared.pieces) + RUN * further
 
 
 class Walk:
