@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 from contract.build import at
 
-from langgraph_session_bridge import DeadLetterError, RefusedError, SessionBridgeSaver
+from langgraph_session_bridge import DeadLetterError, PurgeIncompleteError, RefusedError, SessionBridgeSaver
 
-from .harness import NEVER, Pair, Place, check_head, check_step, check_thread, put_step, run_steps, wait_until
+from .harness import HASTY, NEVER, Pair, Place, check_head, check_step, check_thread, put_step, run_steps, wait_until
 
 OpenSaver = Callable[..., SessionBridgeSaver]
 
@@ -142,6 +142,24 @@ def test_a_parked_thread_can_be_deleted_for_good(open_saver: OpenSaver, pair: Pa
         assert (saver.get_tuple(at("poison")), saver.list_dead()) == (None, [])
     run_steps(saver, "poison", 0, 1)
     check_thread(saver, "poison", 1)
+
+
+def test_a_delete_that_mongodb_did_not_take_gives_no_dead_letter_up(
+    open_saver: OpenSaver, pair: Pair, place: Place
+) -> None:
+    saver = open_saver(shards=1, **NEVER, **HASTY)
+    saver.setup()
+    with refusing(pair, place, "poison"):
+        run_steps(saver, "poison", 0, 2)
+        saver.flush()
+        pair.kill("mongodb")
+        with pytest.raises(PurgeIncompleteError, match="nothing was deleted yet"):
+            saver.delete_thread("poison")
+        pair.revive()
+        assert len(saver.list_dead()) == 4
+        check_head(saver, "poison", 1)
+    assert saver.redrive() == 4
+    check_thread(saver, "poison", 2)
 
 
 def test_parked_documents_survive_a_restart_of_redis_and_no_reader_evicts_them(

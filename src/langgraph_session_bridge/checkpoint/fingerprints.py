@@ -18,6 +18,8 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from langgraph_session_bridge.checkpoint.serialising import Typed
+
 WIDTH = 16
 """Bytes of one fingerprint."""
 
@@ -71,6 +73,7 @@ class Fingerprints:
     """Takes fingerprints under one serde; they mean nothing to another process."""
 
     def __init__(self, serde: SerializerProtocol) -> None:
+        self._encrypts = isinstance(serde, EncryptedSerializer)
         while isinstance(serde, EncryptedSerializer):  # a random nonce makes equal values look different
             serde = serde.serde
         self._serde = serde
@@ -117,12 +120,12 @@ class Fingerprints:
             return None
         return _digest(packed, _SEED + MESSAGES[type(value)])
 
-    def of(self, value: Any) -> bytes:
-        """Fingerprint of one value."""
-        kind, packed = self._packed(value)
+    def of(self, value: Any, typed: Typed | None = None) -> bytes:
+        """Fingerprint of one value; `typed` is what the serde made of it, if it was serialised already."""
+        kind, packed = self._packed(value, None if self._encrypts else typed)
         return _digest(packed, _SEED + kind)
 
-    def _packed(self, value: Any) -> tuple[int, bytes]:
+    def _packed(self, value: Any, typed: Typed | None) -> tuple[int, bytes]:
         cls = type(value)
         if self._stock and cls is not bytes and cls is not bytearray:
             number = MESSAGES.get(cls)
@@ -135,5 +138,5 @@ class Fingerprints:
                 return number, ormsgpack.packb(fields, option=_STRICT)
             except ormsgpack.MsgpackEncodeError:
                 pass  # not only JSON's own types inside
-        name, data = self._serde.dumps_typed(value)
+        name, data = typed or self._serde.dumps_typed(value)
         return _SERIALISED, name.encode() + b"\0" + bytes(data)

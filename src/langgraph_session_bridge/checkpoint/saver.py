@@ -81,6 +81,8 @@ class SessionBridgeSaver(KeepingSaver):
             ValueTooLargeError: A channel is over `max_value_bytes`; nothing was written.
             BacklogFullError: The journal is full and MongoDB does not drain it.
             DurabilityTimeoutError: Journaled, but MongoDB did not confirm in time.
+            DeadLetterError: Journaled, but an earlier put of the thread is one that MongoDB refuses for good.
+            RefusedError: MongoDB refuses this one for good; with a journal it becomes a dead letter.
             UnavailableError: No tier took it.
         """
         thread_id, ns, parent = address(config)

@@ -88,11 +88,12 @@ def describe(fingerprints: Fingerprints, idx: int, channel: str, value: Any, typ
     """Remembers a row by fingerprints."""
     if len(typed[1]) <= SMALL:
         return WrittenRow(idx=idx, channel=channel, typed=typed)
-    whole = fingerprints.of(value)
+    whole = fingerprints.of(value, typed)
     shape, elements = take_apart(value) or ("", [])
     if shape == "tuple" or len(elements) > MANY:
         shape, elements = "", []
-    return WrittenRow(idx=idx, channel=channel, shape=shape, whole=whole, prints=fingerprints.of_list(elements).each)
+    prints = b"".join(map(fingerprints.of, elements))
+    return WrittenRow(idx=idx, channel=channel, shape=shape, whole=whole, prints=prints)
 
 
 def thin(written: Written, fresh: Iterable[Fresh]) -> dict[str, Thinned]:

@@ -87,7 +87,7 @@ class CheckpointWork:
                 return
         self._typed[channel] = serialise(self.serde, value, what, self.limits.ceiling)
         if len(self._typed[channel][1]) > self.limits.inline:
-            self._prints[channel] = self.fingerprints.of(value)
+            self._prints[channel] = self.fingerprints.of(value, self._typed[channel])
 
     @staticmethod
     def _base(channel: str, parent: Layout | None) -> StoredValue | None:

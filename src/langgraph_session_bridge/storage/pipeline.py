@@ -189,6 +189,7 @@ class Pipeline:
             if self.journal is not None:
                 journal, step = self.journal, "Redis still holds its hot state"
                 await retried(lambda: journal.fence(thread_id, generation), seconds=seconds)
+                await retried(lambda: journal.discard(thread_id), seconds=seconds)
             step = "MongoDB still holds its documents, which no reader can see any more"
             await self.archive.delete_generations(thread_id, generation)
         except UnavailableError as error:
@@ -196,12 +197,13 @@ class Pipeline:
             raise PurgeIncompleteError(message) from error
 
     async def _hold(self, thread_id: str) -> None:
+        """Stops puts to a thread; one with dead letters cannot be held, what is put to it meanwhile goes with it."""
         if self.journal is None:
             return
-        await self.flush_shard(self.journal.shard_of(thread_id))
-        await self.journal.discard(thread_id)
         for _ in range(ROUNDS):
-            await self.flush_thread(thread_id)
+            await self.flush_shard(self.journal.shard_of(thread_id))
+            if self._shared.is_parked(thread_id):
+                return
             if await self.journal.hold(thread_id, self._settings.operation_timeout_s):
                 return
 

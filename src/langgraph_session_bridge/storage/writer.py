@@ -66,6 +66,8 @@ class JournalWriter:
         Raises:
             BacklogFullError: The journal is full and the archive does not drain it.
             DurabilityTimeoutError: Journaled, but the archive did not confirm in time.
+            DeadLetterError: Journaled, but an earlier put of the thread is one that MongoDB refuses for good.
+            RefusedError: MongoDB refuses this one for good; it is journaled, and will be a dead letter.
             UnavailableError: Neither tier took the put.
         """
         token = self._shared.token()
