@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -41,8 +42,20 @@ def holds(mongodb_uri: str, redis_url: str, key: str) -> bool:
 
 @contextmanager
 def stranger(port: int) -> Iterator[None]:
-    """Some other program on a port, which hangs up on everybody."""
-    with _Stranger(("127.0.0.1", port), socketserver.BaseRequestHandler) as server:
+    """Some other program on a port, which hangs up on everybody; it waits for one that is there already to leave."""
+
+    servers: list[_Stranger] = []
+
+    def binds() -> bool:
+        try:
+            servers.append(_Stranger(("127.0.0.1", port), socketserver.BaseRequestHandler))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:  # which the kernel may have lent to an outgoing connection
+                raise
+        return bool(servers)
+
+    wait_until(binds)
+    with servers[0] as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield

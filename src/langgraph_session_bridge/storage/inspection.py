@@ -201,7 +201,7 @@ async def inspect_thread(mongodb_uri: str, redis_url: str | None, settings: Sett
 @asynccontextmanager
 async def _archive(uri: str, settings: Settings) -> AsyncIterator[tuple[Any, MongoArchive]]:
     client = open_mongo(uri, settings)
-    archive = MongoArchive(client, settings.database, owns_client=True)
+    archive = MongoArchive(client, settings.database, concurrency=settings.max_concurrency, owns_client=True)
     try:
         yield client, archive
     finally:

@@ -57,7 +57,7 @@ class MongoArchive(MongoRecords):
         parts = [document for document in documents if document.field[:2] not in ("c/", "w/")]
         writes = [document for document in documents if document.field.startswith("w/")]  # may refer to parts
         checkpoints = [document for document in documents if document.field.startswith("c/")]
-        with explained():
+        async with self._asking():
             small = len(documents) <= _ONE_COMMAND and sum(len(document.raw) for document in documents) <= _PAGE_BYTES
             if small and await self._insert_in_order([*parts, *writes, *checkpoints]):
                 return
@@ -85,20 +85,20 @@ class MongoArchive(MongoRecords):
     async def delete_generations(self, thread_id: str, below: int) -> int:
         """Deletes every document of a thread's generations older than `below`."""
         start, end = thread_prefix(thread_id), thread_prefix(thread_id, below)
-        with explained():
+        async with self._asking():
             result = await self._checkpoints.delete_many({"t": thread_id, "_id": {"$gte": start, "$lt": end}})
         return int(result.deleted_count)
 
     async def delete(self, thread_id: str, ids: Sequence[str]) -> None:
         """Deletes documents of a thread by `_id`."""
-        with explained():
+        async with self._asking():
             for start in range(0, len(ids), _IDS_PER_QUERY):
                 page = list(ids[start : start + _IDS_PER_QUERY])
                 await self._checkpoints.delete_many({"t": thread_id, "_id": {"$in": page}})
 
     async def delete_runs(self, thread_id: str, runs: Sequence[tuple[str, int]]) -> None:
         """Deletes runs by `_id`, unless they were merged with others meanwhile: given is where each ended."""
-        with explained():
+        async with self._asking():
             for start in range(0, len(runs), _IDS_PER_QUERY):
                 page = runs[start : start + _IDS_PER_QUERY]
                 await self._checkpoints.bulk_write(
@@ -108,7 +108,7 @@ class MongoArchive(MongoRecords):
     async def replace_run(self, page: Encoded, thread_id: str, stop: int) -> bool:
         """Puts a longer run in the place of a shorter one; false if there is none that is shorter."""
         document = decode(page.raw)
-        with explained():
+        async with self._asking():
             result = await self._checkpoints.replace_one(
                 {"_id": document["_id"], "t": thread_id, "e": {"$lt": stop}}, document
             )
@@ -117,7 +117,7 @@ class MongoArchive(MongoRecords):
     async def replace(self, thread_id: str, raw: bytes) -> None:
         """Replaces a document that is there, whatever its sequence; one that is gone stays gone."""
         document = decode(raw)
-        with explained():
+        async with self._asking():
             await self._checkpoints.replace_one({"_id": document["_id"], "t": thread_id, **_LIVING}, document)
 
     async def bury(self, thread_id: str, ids: Sequence[str], sequence: int) -> None:
@@ -126,7 +126,7 @@ class MongoArchive(MongoRecords):
         Each leaves a small stone of rank `sequence` for a day, which a late insert of lower rank runs into.
         """
         gone = datetime.now(UTC)
-        with explained():
+        async with self._asking():
             for start in range(0, len(ids), _IDS_PER_QUERY):
                 stones = [
                     ReplaceOne(
@@ -143,7 +143,7 @@ class MongoArchive(MongoRecords):
         """All documents of a thread by name, without content: what they are continued in, hold and refer to."""
         base = thread_prefix(thread_id, generation)
         query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, **_LIVING}
-        with explained():
+        async with self._asking():
             rows = await self._checkpoints.find(query, {"q": 1, "x": 1, "e": 1, "w.l": 1, "w.o": 1}).to_list(None)
         return {row["_id"][len(base) :]: row for row in rows}
 
@@ -153,7 +153,7 @@ class MongoArchive(MongoRecords):
         """Documents by name, and all whose name is in a range (start included, end not); absent ones are left out."""
         prefix = thread_prefix(thread_id, generation)
         found: dict[str, dict[str, Any]] = {}
-        with explained():
+        async with self._asking():
             for bounds in _bounds(prefix, names, ranges):
                 query = {"t": thread_id, **_LIVING, **(bounds[0] if len(bounds) == 1 else {"$or": bounds})}
                 for row in await self._checkpoints.find(query).to_list(None):
@@ -163,7 +163,7 @@ class MongoArchive(MongoRecords):
     async def head(self, thread_id: str, generation: int, ns: str) -> dict[str, Any] | None:
         """The checkpoint with the highest id in a namespace."""
         start = thread_prefix(thread_id, generation) + checkpoint_field(ns)
-        with explained():
+        async with self._asking():
             cursor = self._checkpoints.find({"t": thread_id, "_id": {"$gte": start, "$lt": start + AFTER}, **_LIVING})
             rows = await cursor.sort("_id", -1).limit(1).to_list(None)
         return rows[0] if rows else None
@@ -172,7 +172,7 @@ class MongoArchive(MongoRecords):
         """Names of all documents that start with a prefix, in order."""
         base = thread_prefix(thread_id, generation)
         bounds = {"$gte": base + prefix, "$lt": base + prefix + AFTER}
-        with explained():
+        async with self._asking():
             cursor = self._checkpoints.find({"t": thread_id, "_id": bounds, **_LIVING}, {"_id": 1})
             return [row["_id"][len(base) :] for row in await cursor.sort("_id", 1).to_list(None)]
 
@@ -180,7 +180,7 @@ class MongoArchive(MongoRecords):
         """Names of all documents of a thread, oldest put first."""
         base = thread_prefix(thread_id, generation)
         query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, **_LIVING}
-        with explained():
+        async with self._asking():
             rows = await self._checkpoints.find(query, {"q": 1}).to_list(None)
         return [row["_id"][len(base) :] for row in sorted(rows, key=lambda row: row["q"])]
 
@@ -190,7 +190,7 @@ class MongoArchive(MongoRecords):
         """Checkpoints of a namespace, highest id first."""
         base = thread_prefix(thread_id, generation) + checkpoint_field(ns)
         bounds = {"$gte": base, "$lt": base + (AFTER if before is None else before)}
-        with explained():
+        with explained():  # not one command: what is yielded may lead to others
             cursor = self._checkpoints.find({"t": thread_id, "_id": bounds, **_LIVING, **query}).sort("_id", -1)
             async for row in cursor:
                 yield row
@@ -198,20 +198,20 @@ class MongoArchive(MongoRecords):
     async def every_checkpoint(self, *, before: str | None, query: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Checkpoints of all threads, highest id first."""
         bounds: dict[str, Any] = {"$exists": True} if before is None else {"$exists": True, "$lt": before}
-        with explained():
+        with explained():  # not one command: what is yielded may lead to others
             cursor = self._checkpoints.find({"c": bounds, **query}).sort("c", -1)
             async for row in cursor:
                 yield row
 
     async def checkpoints_of_runs(self, run_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Thread, namespace and id of the checkpoints that runs created, in all threads."""
-        with explained():
+        async with self._asking():
             cursor = self._checkpoints.find({"m.run_id": {"$in": list(run_ids)}}, {"_id": 1, "t": 1, "n": 1, "c": 1})
             return list(await cursor.to_list(None))
 
     async def ping(self) -> Mapping[str, Any]:
         """The server's answer to `hello`."""
-        with explained():
+        async with self._asking():
             answer: Mapping[str, Any] = await self._client.admin.command("hello")
         return answer
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from pymongo import ReadPreference, ReturnDocument, WriteConcern
@@ -33,8 +35,9 @@ class MongoRecords:
     thread id `t`, and every query has equality on it, except `every_checkpoint` and `checkpoints_of_runs`.
     """
 
-    def __init__(self, client: Any, database: str, *, owns_client: bool) -> None:
+    def __init__(self, client: Any, database: str, *, concurrency: int, owns_client: bool) -> None:
         self._client = client
+        self._slots = asyncio.Semaphore(concurrency)
         self._owns_client = owns_client
         self._db = db = client.get_database(
             database,
@@ -46,6 +49,13 @@ class MongoRecords:
         self._threads = db.get_collection("threads")
         self._meta = db.get_collection("meta")
         self.deployment: Mapping[str, Any] = {}
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """One of the commands in flight, first come first served: in the driver's own queue newcomers overtake."""
+        async with self._slots:
+            with explained():
+                yield
 
     # Deployment
 
@@ -63,7 +73,7 @@ class MongoRecords:
         Raises:
             ConfigurationError: The database was written by an incompatible version.
         """
-        with explained():
+        async with self._asking():
             found = await self._meta.find_one({"_id": "deployment"})
             wanted: dict[str, Any] = {"journal": True} if journal else {}
             if create_indexes:
@@ -125,13 +135,13 @@ class MongoRecords:
 
     async def missing_indexes(self) -> list[str]:
         """Names of indexes that cross-thread queries need and the database lacks."""
-        with explained():
+        async with self._asking():
             present = await self._checkpoints.index_information()
         return [name for name in INDEXES if name not in present]
 
     async def next_epoch(self) -> int:
         """A new epoch ordinal, higher than any before."""
-        with explained():
+        async with self._asking():
             found = await self._meta.find_one_and_update(
                 {"_id": "epoch"}, {"$inc": {"n": 1}}, upsert=True, return_document=ReturnDocument.AFTER
             )
@@ -139,7 +149,7 @@ class MongoRecords:
 
     async def epoch(self) -> int:
         """The newest epoch ordinal (0 in a new database)."""
-        with explained():
+        async with self._asking():
             found = await self._meta.find_one({"_id": "epoch"})
         return int(found["n"]) if found else 0
 
@@ -147,13 +157,13 @@ class MongoRecords:
 
     async def generation(self, thread_id: str) -> int:
         """The living generation of a thread; each delete starts a new one."""
-        with explained():
+        async with self._asking():
             found = await self._threads.find_one({"_id": segment(thread_id), "t": thread_id})
         return int(found["g"]) if found else 0
 
     async def next_generation(self, thread_id: str) -> int:
         """Ends the living generation and returns the next."""
-        with explained():
+        async with self._asking():
             found = await self._threads.find_one_and_update(
                 {"_id": segment(thread_id), "t": thread_id},
                 {"$inc": {"g": 1}},
@@ -164,7 +174,7 @@ class MongoRecords:
 
     async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]:
         """Living generations of many threads."""
-        with explained():
+        async with self._asking():
             cursor = self._threads.find(
                 {"t": {"$in": list(thread_ids)}, "_id": {"$in": [segment(t) for t in thread_ids]}}
             )

@@ -109,7 +109,12 @@ class Runtime:
 
     async def _open(self) -> Pipeline:
         settings = self.settings
-        archive = MongoArchive(self._open_mongo(), settings.database, owns_client=self._owns_clients)
+        archive = MongoArchive(
+            self._open_mongo(),
+            settings.database,
+            concurrency=settings.max_concurrency,
+            owns_client=self._owns_clients,
+        )
         try:
             await archive.setup(
                 shards=settings.shards,
