@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     """How long one command to a server may take."""
     put_timeout_s: float = Field(30.0, gt=0)
     """How long a put may wait for room in the journal or for a majority."""
+    breaker_pause_s: float = Field(0.1, gt=0)
+    """How long calls go past a Redis that did not answer before one of them tries it again; doubles with each try."""
+    breaker_pause_max_s: float = Field(5.0, gt=0)
+    """Longest such pause."""
     drain_timeout_s: float = Field(30.0, gt=0)
     """How long `close` and `flush` may take to empty the journal."""
 

@@ -299,6 +299,26 @@ def test_a_black_hole_before_redis_is_an_outage_like_any_other(
     check_thread(saver, "t", 3)
 
 
+def test_while_redis_is_a_black_hole_only_the_call_that_tries_it_waits_and_briefly(
+    open_through: OpenSaver, proxies: tuple[Proxy, Proxy]
+) -> None:
+    saver = open_through(operation_timeout_s=4.0, connect_timeout_s=4.0, breaker_pause_s=0.2, breaker_pause_max_s=60.0)
+    run_steps(saver, "t", 0, 2)
+    saver.flush()
+    with proxies[0].black_hole():
+        put_step(saver, "t", 2)  # finds out, after `operation_timeout_s`
+        waits = []
+        for step in range(3, 23):
+            start = time.monotonic()
+            put_step(saver, "t", step)
+            waits.append(time.monotonic() - start)
+        assert max(waits) < 3.0, "whoever tries waits for a second, not for the timeout of commands"
+        assert sum(wait > 0.9 for wait in waits) <= 4, "pauses double"
+        assert saver._runtime.shared.counters["written_through"] == 21
+    assert saver.health().breaker == "closed", "asking for its health tries it"
+    check_head(saver, "t", 22, writes=False)
+
+
 def test_a_slow_network_changes_nothing_but_time(open_through: OpenSaver, proxies: tuple[Proxy, Proxy]) -> None:
     saver = open_through(operation_timeout_s=10.0, connect_timeout_s=10.0)
     saver.setup()

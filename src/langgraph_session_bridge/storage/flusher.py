@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Sequence
 
 from langgraph_session_bridge.errors import RefusedError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.chores import Key
 from langgraph_session_bridge.storage.documents import Encoded
 from langgraph_session_bridge.storage.protocols import Archive, Entry, Journal
@@ -204,12 +205,7 @@ class Flusher:
 
     async def _poll(self) -> None:
         """Notices what other processes left: entries in any shard, and writes that went past the journal."""
-        newest = await self._archive.epoch()
-        if newest > self._journal.epoch:
-            self._journal.doubt()
-            await self._journal.verify()  # another process may have stamped the journal already
-            if newest > self._journal.epoch:
-                await self._journal.verify(force_epoch=True)
+        await outage.notice(self._archive, self._journal)
         known = self._shared.unflushed()
         backlog = await self._journal.backlog()
         self._shared.note_empty(known, {row.shard for row in backlog if not row.entries})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langgraph_session_bridge.errors import SessionBridgeError, UnavailableError
+from langgraph_session_bridge.storage.breaker import BreakerState
 from langgraph_session_bridge.storage.protocols import Archive, Backlog, Journal
 from langgraph_session_bridge.storage.shared import Shared
 
@@ -41,7 +42,9 @@ class Health:
             dead letters or lost entries); `down` (neither tier answers).
         mongodb: The archive.
         redis: The journal; `None` without one.
-        writing_through: Whether this process writes past Redis at present.
+        breaker: `open` while this process leaves a Redis alone that did not answer, `half-open` while one call tries it
+            again; `None` without Redis.
+        writing_through: Whether this process wrote past Redis since it last answered.
         unflushed_entries: Puts and write sets of all processes that are in Redis and not yet in MongoDB; `None` if
             Redis does not answer.
         unflushed_bytes: Bytes of their documents.
@@ -54,6 +57,7 @@ class Health:
     verdict: Verdict
     mongodb: TierHealth
     redis: TierHealth | None
+    breaker: BreakerState | None
     writing_through: bool
     unflushed_entries: int | None
     unflushed_bytes: int | None
@@ -94,7 +98,9 @@ def _health(
     counters = shared.counters
     reads = counters["hot_reads"] + counters["cold_reads"]
     dead = None if backlog is None else sum(row.dead for row in backlog)
-    troubled = shared.writing_through or bool(dead) or bool(counters["lost_entries"])
+    troubled = (
+        shared.writing_through or shared.breaker.state != "closed" or bool(dead) or bool(counters["lost_entries"])
+    )
     tiers = [mongodb] if redis is None else [mongodb, redis]
     down = not any(tier.up for tier in tiers)
     healthy = all(tier.up for tier in tiers) and not troubled
@@ -102,6 +108,7 @@ def _health(
         verdict="down" if down else "ok" if healthy else "degraded",
         mongodb=mongodb,
         redis=redis,
+        breaker=None if redis is None else shared.breaker.state,
         writing_through=shared.writing_through,
         unflushed_entries=None if backlog is None else sum(row.entries for row in backlog),
         unflushed_bytes=None if backlog is None else sum(row.size for row in backlog),

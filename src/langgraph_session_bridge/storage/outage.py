@@ -1,4 +1,4 @@
-"""What happens while Redis is unreachable: writes go past it, and nobody may trust its hot state afterwards."""
+"""What happens while Redis is unreachable: calls go past it, and nobody may trust its hot state after such writes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from langgraph_session_bridge.storage.protocols import Archive, Journal
 from langgraph_session_bridge.storage.shared import Shared
 
 logger = logging.getLogger(__name__)
+
+_PROBE_S = 1.0
+"""How long the call that tries an unreachable Redis waits for an answer."""
 
 
 async def begin(archive: Archive, shared: Shared, error: JournalUnavailableError) -> None:
@@ -21,19 +24,44 @@ async def begin(archive: Archive, shared: Shared, error: JournalUnavailableError
         logger.warning("Redis is unreachable, writing through to MongoDB: %s", error)
         shared.epoch = await archive.next_epoch()
         shared.writing_through = True
+    shared.breaker.trip()
     shared.counters["written_through"] += 1
 
 
-async def end(journal: Journal, shared: Shared) -> None:
-    """Returns to the journal, under a new epoch, if it answers again.
+async def notice(archive: Archive, journal: Journal) -> None:
+    """Starts the epoch that another process announced, so that what it wrote past the journal is seen."""
+    newest = await archive.epoch()
+    if newest > journal.epoch:
+        journal.doubt()
+        await journal.verify()  # another process may have stamped the journal already
+        if newest > journal.epoch:
+            await journal.verify(force_epoch=True)
+
+
+async def end(journal: Journal, shared: Shared, *, at_once: bool = False) -> None:
+    """Returns to the journal if it answers again, under a new epoch if anything was written past it.
+
+    Args:
+        journal: The journal.
+        shared: What knows of the outage.
+        at_once: Whether to try it although that was done a moment ago.
 
     Raises:
         JournalUnavailableError: It does not, or was tried a moment ago.
     """
-    if not shared.writing_through:
-        return
-    if not shared.may_probe():
+    if shared.breaker.state == "closed":
+        if not shared.writing_through:
+            return
+        shared.breaker.trip()  # a write went past Redis just when another call found it back
+    if not shared.breaker.may_try(at_once=at_once):
         raise JournalUnavailableError("Redis was unreachable a moment ago.")
-    await journal.verify(force_epoch=True)
+    try:
+        await journal.ping(_PROBE_S)
+        if shared.writing_through:
+            await journal.verify(force_epoch=True)
+    except BaseException:
+        shared.breaker.reopen()
+        raise
     shared.writing_through = False
+    shared.breaker.close()
     logger.warning("Redis is back; epoch %d.", journal.epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -71,7 +72,8 @@ class Pipeline:
             await outage.end(journal, self._shared)
             return await retried(lambda: self._hot(journal, thread_id, ns, checkpoint_id), seconds=seconds)
         except JournalUnavailableError as error:
-            return await self._without_journal(thread_id, ns, checkpoint_id, error)
+            self._shared.breaker.trip()
+            return await self._without_journal(journal, thread_id, ns, checkpoint_id, error)
 
     async def _hot(self, journal: Journal, thread_id: str, ns: str, checkpoint_id: str) -> Snapshot | None:
         for _ in range(ROUNDS):
@@ -95,20 +97,35 @@ class Pipeline:
         return await self.reader.archived_head(thread_id, ns)
 
     async def _without_journal(
-        self, thread_id: str, ns: str, checkpoint_id: str, error: JournalUnavailableError
+        self, journal: Journal, thread_id: str, ns: str, checkpoint_id: str, error: JournalUnavailableError
     ) -> Snapshot | None:
         """The archive's view, unless this process knows of something newer that only the journal has."""
         snapshot = await self._archived(thread_id, ns, checkpoint_id)
-        newest = checkpoint_id or self._shared.hints.newest(thread_id, ns)
-        known = self._shared.hints.layout(thread_id, ns, newest) is not None
-        missing = newest if known and (snapshot is None or snapshot.document["c"] < newest) else ""
-        if missing := missing or self._shared.newest_unflushed(thread_id, checkpoint_id):
+        if self._missing(snapshot, thread_id, ns, checkpoint_id) and await self._flushed_at_once(journal, thread_id):
+            snapshot = await self._archived(thread_id, ns, checkpoint_id)
+        if missing := self._missing(snapshot, thread_id, ns, checkpoint_id):
             message = (
                 f"Thread {thread_id[:80]!r} has puts (checkpoint {missing!r}) in Redis that are not yet in MongoDB, "
                 f"and Redis does not answer; an older state is not returned in their place. ({error})"
             )
             raise UnavailableError(message) from error
         return snapshot
+
+    def _missing(self, snapshot: Snapshot | None, thread_id: str, ns: str, checkpoint_id: str) -> str:
+        """Id of a checkpoint that this process knows to be newer than the archive's view, or to have more writes."""
+        newest = checkpoint_id or self._shared.hints.newest(thread_id, ns)
+        known = self._shared.hints.layout(thread_id, ns, newest) is not None
+        missing = newest if known and (snapshot is None or snapshot.document["c"] < newest) else ""
+        return missing or self._shared.newest_unflushed(thread_id, checkpoint_id)
+
+    async def _flushed_at_once(self, journal: Journal, thread_id: str) -> bool:
+        """Whether the journal answers after all, and gave the archive what it had of a thread."""
+        try:
+            await outage.end(journal, self._shared, at_once=True)
+            await self._settler.archive(thread_id)
+        except JournalUnavailableError:
+            return False
+        return True
 
     async def history(
         self, thread_id: str, ns: str | None, *, before: str | None, query: dict[str, Any], keep: Keep
@@ -231,7 +248,13 @@ class Pipeline:
             await asyncio.gather(self.flusher.run(stop), self.tidier.run(stop))
 
     async def health(self) -> Health:
-        """The state of both tiers, and what is unflushed; never raises because a server is down."""
+        """The state of both tiers, and what is unflushed; never raises because a server is down.
+
+        A journal that was left alone is tried again first, so that the answer is about now.
+        """
+        if self.journal is not None:
+            with contextlib.suppress(UnavailableError):
+                await outage.end(self.journal, self._shared, at_once=True)
         return await examine(self.journal, self.archive, self._shared)
 
     async def stats(self) -> Stats:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import ormsgpack
 
-from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.errors import JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.documents import Encoded, segment, thread_prefix, with_sequence
 from langgraph_session_bridge.storage.protocols import (
@@ -65,6 +66,18 @@ class RedisJournal:
     async def verify(self, *, force_epoch: bool = False) -> None:
         """Proves what the server is and does; see `ScriptRunner.verify`."""
         await self._scripts.verify(force_epoch=force_epoch)
+
+    async def ping(self, seconds: float) -> None:
+        """Returns if the server answers in time.
+
+        Raises:
+            JournalUnavailableError: It does not.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._scripts.guarded(self._scripts.client.ping)
+        except TimeoutError as error:
+            raise JournalUnavailableError(f"Redis did not answer within {seconds:g} s.") from error
 
     def shard_of(self, thread_id: str) -> int:
         """Shard of a thread, the same in every process."""

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from langgraph_session_bridge.blocking import HomeLoop, run_blocking, running_loop
 from langgraph_session_bridge.errors import ClosedError, EventLoopError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage import outage
+from langgraph_session_bridge.storage.breaker import Breaker
 from langgraph_session_bridge.storage.clients import check_addresses, open_mongo, open_redis
 from langgraph_session_bridge.storage.compression import compressor
 from langgraph_session_bridge.storage.hints import Hints
@@ -55,7 +57,10 @@ class Runtime:
 
     def _reset(self) -> None:
         """The state of a fresh process: also what a forked child starts with."""
-        self.shared = Shared(hints=Hints(self.settings.hints_max, self.settings.hints_max_bytes))
+        self.shared = Shared(
+            hints=Hints(self.settings.hints_max, self.settings.hints_max_bytes),
+            breaker=Breaker(self.settings.breaker_pause_s, self.settings.breaker_pause_max_s),
+        )
         self._pipelines: dict[asyncio.AbstractEventLoop, Pipeline] = {}
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
         self._background: asyncio.Task[None] | None = None
@@ -141,6 +146,7 @@ class Runtime:
         )
         try:
             await journal.verify()
+            await outage.notice(archive, journal)
         except BaseException:
             await journal.aclose()
             raise

@@ -39,18 +39,17 @@ class Settler:
             BacklogFullError: The journal is full and the archive does not drain it.
             UnavailableError: A tier does not answer.
         """
-        shard = self._journal.shard_of(thread_id)
         match refused.reason:
             case "cold":
                 return await self._reader.archived_head(thread_id, ns, refused.note)
             case "generation":
                 self._shared.hints.remember_generation(thread_id, refused.generation)
             case "stale":
-                await self._flusher.flush(shard)
+                await self.archive(thread_id)
                 self.refuse_parked(thread_id)
                 await self._journal.evict(thread_id, stale_only=True)
             case "busy":
-                await self._make_room(shard, refused)
+                await self._make_room(self._journal.shard_of(thread_id), refused)
             case "held":
                 await asyncio.sleep(_HOLD_PAUSE_S)  # the deleting process is between two commands
             case "need" | "tip":
@@ -79,6 +78,10 @@ class Settler:
         )
         return await self._journal.vouch(voucher)
 
+    async def archive(self, thread_id: str) -> None:
+        """Flushes what the journal has of a thread (and of its shard), in one try."""
+        await self._flusher.flush(self._journal.shard_of(thread_id))
+
     def refuse_parked(self, thread_id: str) -> None:
         """Raises if a thread turned out to have dead letters when its shard was flushed.
 
@@ -97,7 +100,7 @@ class Settler:
         for _ in range(ROUNDS):
             if await self._journal.evict(thread_id):
                 return
-            await self._flusher.flush(self._journal.shard_of(thread_id))
+            await self.archive(thread_id)
             self.refuse_parked(thread_id)
 
     async def _make_room(self, shard: int, refused: Refused) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from langgraph_session_bridge.storage.breaker import Breaker
 from langgraph_session_bridge.storage.chores import Chores
 from langgraph_session_bridge.storage.hints import Hints
 from langgraph_session_bridge.storage.lineages import OwnLineages
@@ -18,7 +19,6 @@ from langgraph_session_bridge.storage.protocols import Entry
 from langgraph_session_bridge.storage.turns import Turns
 
 _2025 = 1_735_689_600_000
-_PROBE_INTERVAL_S = 0.5
 
 
 @dataclass(slots=True)
@@ -26,6 +26,8 @@ class Shared:
     """Process-wide state of a saver. Sets and counters are only touched by single, atomic operations."""
 
     hints: Hints
+    breaker: Breaker
+    """Before the journal: tripped by calls that it did not answer."""
     owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex}")
     dirty_shards: set[int] = field(default_factory=set)
     lineages: OwnLineages = field(default_factory=OwnLineages)
@@ -38,7 +40,6 @@ class Shared:
     """True after a write went past an unreachable journal, until the journal is back under a new epoch."""
     epoch: int = 0
     """Epoch that ranks writes past the journal."""
-    _next_probe: float = 0.0
     _unflushed: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     _parked: dict[int, frozenset[str]] = field(default_factory=dict)
     _archived: dict[int, list[Entry]] = field(default_factory=dict)
@@ -99,15 +100,6 @@ class Shared:
         """Highest id of a thread's checkpoints (or the given one) that the journal alone may have puts of; or empty."""
         ids = (key[1] for key in self.unflushed() if key[0] == thread_id and checkpoint_id in ("", key[1]))
         return max(ids, default="")
-
-    def may_probe(self) -> bool:
-        """Whether an unreachable journal may be tried again, at most twice a second."""
-        now = time.monotonic()
-        with self._lock:
-            if now < self._next_probe:
-                return False
-            self._next_probe = now + _PROBE_INTERVAL_S
-            return True
 
     def note_parked(self, shard: int, threads: set[str]) -> None:
         """Remembers which threads of a shard have dead letters."""
