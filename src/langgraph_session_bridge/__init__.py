@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from langgraph_session_bridge.bridge import SessionBridge
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.checkpoint.sweeping import SweepReport
 from langgraph_session_bridge.errors import (
     BacklogFullError,
     ClosedError,
@@ -23,6 +24,7 @@ from langgraph_session_bridge.errors import (
     ValueTooLargeError,
 )
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.shutdown import drain_on_signals
 from langgraph_session_bridge.storage.health import Health
 from langgraph_session_bridge.storage.protocols import DeadLetter
 from langgraph_session_bridge.storage.stats import Stats
@@ -48,6 +50,8 @@ __all__ = [
     "SessionBridgeSaver",
     "Settings",
     "Stats",
+    "SweepReport",
     "UnavailableError",
     "ValueTooLargeError",
+    "drain_on_signals",
 ]

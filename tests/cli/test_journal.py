@@ -106,3 +106,19 @@ def test_dead_letters_are_listed_redriven_and_discarded(
     refuse(servers, store, {})
     assert run("dead", "redrive", "--json").json["redriven"] == 1
     assert run("stats").code == 0
+
+
+def test_sweep_counts_and_removes_what_is_left_over(
+    run: Run, leave: Leave, servers: EmbeddedServers, store: str
+) -> None:
+    saver = leave("a", "b")
+    saver.flush()
+    with MongoClient(servers.mongodb_uri) as client:
+        collection = client[store]["checkpoints"]
+        late = list(collection.find({"t": "a"}))
+        saver.delete_thread("a")
+        collection.insert_many(late)
+    assert f"would remove {len(late)} documents of 1 threads" in run("sweep", "--dry-run").out
+    swept = run("sweep", "--grace", "0", "--json")
+    assert (swept.code, swept.json["documents"], swept.json["skipped"]) == (0, len(late), [])
+    assert run("sweep", "b", "--grace", "0", "--json").json["documents"] == 0

@@ -204,6 +204,11 @@ class Tiers:
             named = {row["_id"].split("/", 2)[2]: row for row in rows}
         return {name: bson.encode(row) for name, row in named.items() if not kind or name.startswith(f"{kind}/")}
 
+    def stored(self) -> int:
+        """How many documents the archive has, of all generations."""
+        with MongoClient(self.servers.mongodb_uri) as client:
+            return int(client[self.store]["checkpoints"].count_documents({"gone": None}))
+
     def count(self, kind: str = "", thread: str = "") -> int:
         return len(self.raw(kind, thread))
 

@@ -54,7 +54,11 @@ def allowed(name: str, collection: str, condition: Mapping[str, Any]) -> str:
         return "meta"
     if collection == "threads" and set(condition.get("t", {})) == {"$in"}:
         return "threads by t"
+    if collection == "threads" and name == "find" and set(condition) == {"g"}:
+        return "deleted_threads"
     if collection == "checkpoints" and name == "find":
+        if set(condition) == {"gone"}:
+            return "threads_with_stones"
         if "c" in condition and condition["c"].get("$exists"):
             return "every_checkpoint"
         if set(condition) == {"m.run_id"}:
@@ -88,6 +92,12 @@ async def work(saver: Any) -> None:
     await saver.aprune(["c"], strategy="delete")
     await saver.adelete_for_runs(["run-a"])
     await saver.adelete_thread("a")
+    await saver.acompact(["b"])
+    await saver.asweep(grace_s=0, dry_run=True)
+    await saver.asweep(grace_s=0)
+    await saver.ahealth()
+    await saver.astats()
+    await saver.alist_dead()
     assert await saver.aget_tuple(at("a")) is None
 
 
@@ -108,4 +118,5 @@ async def test_every_query_has_equality_on_the_thread(servers: EmbeddedServers, 
         used.update(allowed(*row) for row in listener.conditions)
         without = [row for row in listener.documents if row[0] != "meta" and not isinstance(row[1].get("t"), str)]
         assert not without, f"documents without a thread: {without[:3]}"
-    assert set(used) == {"one thread", "meta", "threads by t", "every_checkpoint", "checkpoints_of_runs"}
+    named = {"threads by t", "every_checkpoint", "checkpoints_of_runs", "deleted_threads", "threads_with_stones"}
+    assert set(used) == {"one thread", "meta", *named}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph_session_bridge.checkpoint.retention import latest_kept, unreferenced
@@ -97,9 +98,12 @@ def part(checkpoint_id: str, channel: str) -> str:
     return part_field("", checkpoint_id, channel, 1)
 
 
-def removed(gone: list[Any], left: list[Any], names: list[str], chunked: dict[str, Any] | None = None) -> list[str]:
-    outlines = {name: {} for name in names} | (chunked or {})
-    return sorted(unreferenced(mains_of(*left), mains_of(*gone), outlines))
+def removed(
+    gone: list[Any], left: list[Any], names: list[str], chunked: dict[str, Any] | None = None, *, settled: int = 0
+) -> list[str]:
+    """What goes of documents that all have the sequence 5."""
+    outlines = {name: {"q": 5} | (chunked or {}).get(name, {}) for name in [*names, *(chunked or {})]}
+    return sorted(unreferenced(mains_of(*left), mains_of(*gone), outlines, settled))
 
 
 def test_parts_stay_with_the_checkpoints_that_refer_to_them() -> None:
@@ -135,3 +139,21 @@ def test_chunks_of_a_removed_checkpoint_go_with_it() -> None:
 def test_nothing_goes_when_everything_stays() -> None:
     rows = [main("1", parts={"a": "1"}), main("2", "1", parts={"a": "1"})]
     assert removed([], rows, [part("1", "a"), writes_field("", "1", "t", "+1")]) == []
+
+
+@pytest.mark.parametrize("settled", [4, 5])
+def test_what_nothing_refers_to_is_a_leftover_once_every_put_before_is_settled(settled: int) -> None:
+    left = main("2", parts={"a": "2"})
+    kept = {part("2", "a"): {"x": ["used", 1]}, chunk_field("used", 0): {}}
+    orphans = sorted([part("1", "a"), part("2", "b"), chunk_field("unused", 0)])
+    assert removed([], [left], orphans, kept, settled=settled) == (orphans if settled == 5 else [])
+
+
+def test_writes_without_a_checkpoint_are_no_leftover_for_it_may_be_yet_to_come() -> None:
+    assert removed([], [main("2")], [writes_field("", "3", "task", "+1")], settled=9) == []
+
+
+def test_writes_of_a_checkpoint_of_which_only_the_name_is_known_go_with_it() -> None:
+    write = writes_field("a|b/c", "1", "task", "+1")
+    gone = {checkpoint_field("a|b/c", "1"): {"v": []}}
+    assert unreferenced({}, gone, {write: {"q": 5}}) == [write]

@@ -1,12 +1,14 @@
-"""Removing, copying and compacting history: the saver's methods for it."""
+"""Removing, copying, compacting and sweeping history: the saver's methods for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from langgraph_session_bridge.checkpoint import retention
+from langgraph_session_bridge.checkpoint.copying import copy_thread
 from langgraph_session_bridge.checkpoint.dead_letters import MendingSaver
 from langgraph_session_bridge.checkpoint.identifiers import checked_id, checked_ids
+from langgraph_session_bridge.checkpoint.sweeping import SweepReport, sweep
 
 
 class KeepingSaver(MendingSaver):
@@ -63,10 +65,11 @@ class KeepingSaver(MendingSaver):
 
         Raises:
             InvalidInputError: The target has checkpoints already, or is the source.
+            UnavailableError: A tier does not answer, or somebody else copies to the target at this moment.
         """
         source = checked_id("source_thread_id", source_thread_id)
         target = checked_id("target_thread_id", target_thread_id)
-        await retention.copy_thread(await self._runtime.pipeline(), source, target)
+        await copy_thread(await self._runtime.pipeline(), source, target)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Synchronous `acopy_thread`."""
@@ -90,3 +93,26 @@ class KeepingSaver(MendingSaver):
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Synchronous `aprune`."""
         self._runtime.run(self.aprune(thread_ids, strategy=strategy), "use `await saver.aprune(...)`")
+
+    async def asweep(
+        self, thread_ids: Sequence[str] = (), *, grace_s: float = 60.0, dry_run: bool = False
+    ) -> SweepReport:
+        """Removes what no reader can reach any more and what late flushes or a crash in a deletion left in MongoDB.
+
+        Nothing depends on it but disk space; once a day is enough.
+
+        Args:
+            thread_ids: Threads to sweep; by default all that were deleted once, or lost a checkpoint within a day.
+            grace_s: How long something must be out of reach before it counts as left over.
+            dry_run: Whether only to count.
+
+        Raises:
+            UnavailableError: A tier does not answer; calling again is safe.
+        """
+        ids = checked_ids("thread_ids", thread_ids)
+        return await sweep(await self._runtime.pipeline(), ids, grace_s=grace_s, dry_run=dry_run)
+
+    def sweep(self, thread_ids: Sequence[str] = (), *, grace_s: float = 60.0, dry_run: bool = False) -> SweepReport:
+        """Synchronous `asweep`."""
+        work = self.asweep(thread_ids, grace_s=grace_s, dry_run=dry_run)
+        return self._runtime.run(work, "use `await saver.asweep(...)`")

@@ -107,8 +107,11 @@ class OpenSaver(BaseCheckpointSaver[str]):
         """Synchronous `asetup`."""
         self._runtime.run(self.asetup(), "use `await saver.asetup()`")
 
-    async def aflush(self) -> int:
+    async def aflush(self, *, own: bool = False) -> int:
         """Returns when everything that was put before, by any process, is in MongoDB.
+
+        Args:
+            own: Only what this process put.
 
         Returns:
             Number of journal entries that this call flushed itself.
@@ -116,11 +119,12 @@ class OpenSaver(BaseCheckpointSaver[str]):
         Raises:
             UnavailableError: A tier did not answer within `drain_timeout_s`; nothing is lost.
         """
-        return await (await self._runtime.pipeline()).flush()
+        pipeline = await self._runtime.pipeline()
+        return await (pipeline.flush_own() if own else pipeline.flush())
 
-    def flush(self) -> int:
+    def flush(self, *, own: bool = False) -> int:
         """Synchronous `aflush`."""
-        return self._runtime.run(self.aflush(), "use `await saver.aflush()`")
+        return self._runtime.run(self.aflush(own=own), "use `await saver.aflush()`")
 
     async def astats(self) -> Stats:
         """What is unflushed now, and what this process has done so far."""

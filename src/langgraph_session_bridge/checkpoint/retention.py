@@ -1,4 +1,4 @@
-"""Removing and copying history: decided from stored documents alone, then carried out."""
+"""Removing history: decided from stored documents alone, then carried out."""
 
 from __future__ import annotations
 
@@ -11,27 +11,20 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.storage.documents import (
-    Encoded,
     chunk_fields,
     name_of,
     parts_of,
-    re_encode,
     thread_prefix,
-    with_sequence,
-    writes_prefix,
 )
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.protocols import Archive
-from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range, overlaps, pieces_of, run_of, united
+from langgraph_session_bridge.storage.runs import overlaps, pieces_of, run_of, united
 
 STRATEGIES = ("keep_latest", "delete", "delete_all")
-_COPY_PAGE = 200
 
 Mains = Mapping[str, Mapping[str, Any]]
 Outlines = Mapping[str, Mapping[str, Any]]
 Documents = Sequence[Mapping[str, Any]]
-Place = tuple[str, int]
-"""A thread and its generation."""
 
 
 def latest_kept(mains: Mains, serde: SerializerProtocol) -> set[str]:
@@ -68,27 +61,31 @@ def unreferenced(mains: Mains, gone: Mains, outlines: Outlines, settled: int = 0
 
     Args:
         mains: Checkpoints that are left, by name.
-        gone: Checkpoints that were deleted, by name.
+        gone: Checkpoints that were deleted, by name; of those that were deleted long ago nothing but the name is known.
         outlines: All documents of the thread, without content.
-        settled: Sequence up to which a run that nothing refers to is a leftover, not part of a put under way.
+        settled: Sequence up to which whatever nothing refers to is a leftover, not part of a put under way.
     """
-    spaces = {writes_prefix(main["n"], main["c"]) for main in gone.values()}
+    spaces = {"w/" + name.removeprefix("c/") + "/" for name in gone}
     writes = {name: outline for name, outline in outlines.items() if name.startswith("w/")}
-    removed = [name for name in writes if name.rsplit("/", 2)[0] + "/" in spaces]
-    others = [outline for name, outline in writes.items() if name.rsplit("/", 2)[0] + "/" not in spaces]
+    removed = [name for name in writes if _space(name) in spaces]
+    others = [outline for name, outline in writes.items() if _space(name) not in spaces]
     left = [*mains.values(), *others]
     lost = [*gone.values(), *[writes[name] for name in removed]]
-    removed += _parts(left, lost, outlines, spaces) + _runs(left, lost, outlines, settled)
-    chunks = {chunk for name in {*removed, *gone} & set(outlines) for chunk in chunk_fields(outlines[name])}
-    return removed + sorted(chunks)
+    removed += _parts(left, lost, outlines, spaces, settled) + _runs(left, lost, outlines, settled)
+    return removed + _chunks({*removed, *gone}, outlines, settled)
 
 
-def _parts(left: Documents, lost: Documents, outlines: Outlines, spaces: set[str]) -> list[str]:
-    """Parts that something lost referred to, or that a checkpoint that is gone introduced, and nothing left needs."""
+def _space(write: str) -> str:
+    """The prefix that the writes of one checkpoint share."""
+    return write.rsplit("/", 2)[0] + "/"
+
+
+def _parts(left: Documents, lost: Documents, outlines: Outlines, spaces: set[str], settled: int) -> list[str]:
+    """Parts that nothing left needs, and that something lost needed, or introduced, or that are leftovers."""
     kept = {part for document in left for part in parts_of(document)}
     dropped = {part for document in lost for part in parts_of(document)}
-    parts = [name for name in outlines if name.startswith("p/") and name not in kept]
-    return [name for name in parts if name in dropped or _owner(name) in spaces]
+    parts = {name: row["q"] for name, row in outlines.items() if name.startswith("p/") and name not in kept}
+    return [name for name, q in parts.items() if q <= settled or name in dropped or _owner(name) in spaces]
 
 
 def _runs(left: Documents, lost: Documents, outlines: Outlines, settled: int) -> list[str]:
@@ -98,6 +95,14 @@ def _runs(left: Documents, lost: Documents, outlines: Outlines, settled: int) ->
     held = {name: run_of(name, outline).piece for name, outline in outlines.items() if name.startswith("s/")}
     unheld = {name: piece for name, piece in held.items() if not overlaps(piece, kept)}
     return [name for name, piece in unheld.items() if outlines[name]["q"] <= settled or overlaps(piece, dropped)]
+
+
+def _chunks(removed: set[str], outlines: Outlines, settled: int) -> list[str]:
+    """Chunks of what is removed, and leftovers that nothing is continued in."""
+    gone = {chunk for name in removed & set(outlines) for chunk in chunk_fields(outlines[name])}
+    kept = {chunk for name in set(outlines) - removed for chunk in chunk_fields(outlines[name])}
+    chunks = {name: row["q"] for name, row in outlines.items() if name.startswith("x/")}
+    return sorted(gone | {name for name, q in chunks.items() if name not in kept and q <= settled})
 
 
 def _owner(part: str) -> str:
@@ -154,60 +159,16 @@ async def _keep_only(pipeline: Pipeline, thread_id: str, choose: Callable[[Mains
     before = await archive.outlines(thread_id, generation)
     settled = await pipeline.bury(thread_id, [prefix + name for name in gone])
     await pipeline.forget(thread_id)
-    left = await pipeline.reader.mains(thread_id, generation)
     outlines = before | await archive.outlines(thread_id, generation)
-    removed = unreferenced(left, gone, outlines, settled)
-    runs = [name for name in removed if name.startswith("s/")]
-    await archive.delete_runs(thread_id, [(prefix + name, outlines[name]["e"]) for name in runs])
-    await archive.delete(thread_id, [prefix + name for name in removed if not name.startswith("s/")])
+    if await archive.is_claimed(thread_id):  # by a copy, whose checkpoints come last
+        settled = 0
+    left = await pipeline.reader.mains(thread_id, generation)
+    await remove(archive, thread_id, generation, unreferenced(left, gone, outlines, settled), outlines)
 
 
-async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
-    """Carries out `BaseCheckpointSaver.copy_thread`: the copy shares nothing with its source.
-
-    Raises:
-        InvalidInputError: The target has checkpoints already, or is the source.
-    """
-    if source == target:
-        message = f"Cannot copy thread {source[:80]!r} onto itself."
-        raise InvalidInputError(message)
-    await pipeline.flush_thread(source)
-    await pipeline.flush_thread(target)
-    archive = pipeline.archive
-    from_generation, to_generation = await archive.generation(source), await archive.generation(target)
-    if await archive.names(target, to_generation, "c/"):
-        message = f"Thread {target[:80]!r} has checkpoints already; delete it first, or copy to another id."
-        raise InvalidInputError(message)
-    names = await archive.by_age(source, from_generation)
-    rank = {name: position for position, name in enumerate(names)}
-    ordered = sorted(names, key=lambda name: name.startswith("c/"))  # checkpoints after what they need
-    chunked: dict[str, Mapping[str, Any]] = {}
-    for start in range(0, len(ordered), _COPY_PAGE):
-        page = ordered[start : start + _COPY_PAGE]
-        found = await archive.fetch(source, from_generation, page)
-        await archive.store([_moved(row, rank[name], target, to_generation) for name, row in found.items()])
-        chunked |= {name: row for name, row in found.items() if name.startswith("w/") and "x" in row}
-        for name in [name for name in page if name.startswith("s/") and name not in found]:
-            await _copy_block(archive, name, (source, from_generation), (target, to_generation), rank[name])
-    for name, row in (await archive.fetch(source, from_generation, list(chunked))).items():
-        if "x" not in row:  # thinned, and its chunks deleted, while it was copied
-            await archive.replace(target, _moved(row, rank[name], target, to_generation).raw)
-    await pipeline.forget(target)
-
-
-async def _copy_block(archive: Archive, name: str, source: Place, target: Place, rank: int) -> None:
-    """Copies the block of a run that was merged with others while it was copied."""
-    _, lineage, start = name.split("/")
-    block = Piece(lineage, int(start, 16) // BLOCK * BLOCK, (int(start, 16) // BLOCK + 1) * BLOCK)
-    for row in (await archive.fetch(*source, [], [block_range(block)])).values():
-        copy = _moved(row, rank, *target)
-        await archive.store([copy])
-        await archive.replace_run(copy, target[0], row["e"])  # if what was copied before is shorter
-
-
-def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:
-    """The document in another thread; its rank there is lower than that of any put to come."""
-    name = name_of(row)
-    moved = {**row, "_id": thread_prefix(target, generation) + name, "t": target}
-    first_wins = name.startswith(("x/", "s/")) or name.rpartition("/")[2].startswith("+")
-    return Encoded(field=name, raw=with_sequence(re_encode(moved), rank), first_wins=first_wins)
+async def remove(archive: Archive, thread_id: str, generation: int, names: Sequence[str], outlines: Outlines) -> None:
+    """Deletes documents by name; runs only if they end where their outline says."""
+    prefix = thread_prefix(thread_id, generation)
+    runs = [(prefix + name, outlines[name]["e"]) for name in names if name.startswith("s/")]
+    await archive.delete_runs(thread_id, runs)
+    await archive.delete(thread_id, [prefix + name for name in names if not name.startswith("s/")])

@@ -89,6 +89,13 @@ class MongoArchive(MongoRecords):
             result = await self._checkpoints.delete_many({"t": thread_id, "_id": {"$gte": start, "$lt": end}})
         return int(result.deleted_count)
 
+    async def count_generations(self, thread_id: str, below: int) -> int:
+        """How many documents a thread has in generations older than `below`."""
+        start, end = thread_prefix(thread_id), thread_prefix(thread_id, below)
+        async with self._asking():
+            count = await self._checkpoints.count_documents({"t": thread_id, "_id": {"$gte": start, "$lt": end}})
+        return int(count)
+
     async def delete(self, thread_id: str, ids: Sequence[str]) -> None:
         """Deletes documents of a thread by `_id`."""
         async with self._asking():
@@ -138,6 +145,20 @@ class MongoArchive(MongoRecords):
                 await self._checkpoints.bulk_write(stones, ordered=False)
 
     # Reading
+
+    async def stones(self, thread_id: str, generation: int) -> list[str]:
+        """Names of the checkpoints of a thread that were deleted for good within a day."""
+        base = thread_prefix(thread_id, generation)
+        query = {"t": thread_id, "_id": {"$gte": base, "$lt": base + AFTER}, "gone": {"$exists": True}}
+        async with self._asking():
+            rows = await self._checkpoints.find(query, {"_id": 1}).to_list(None)
+        return [row["_id"][len(base) :] for row in rows]
+
+    async def threads_with_stones(self) -> AsyncIterator[str]:
+        """Every thread of which a checkpoint was deleted within a day; a thread may come more than once."""
+        with explained():
+            async for row in self._checkpoints.find({"gone": {"$exists": True}}, {"t": 1}):
+                yield row["t"]
 
     async def outlines(self, thread_id: str, generation: int) -> dict[str, dict[str, Any]]:
         """All documents of a thread by name, without content: what they are continued in, hold and refer to."""

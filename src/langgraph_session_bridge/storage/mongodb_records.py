@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ReadPreference, ReturnDocument, WriteConcern
@@ -32,7 +33,8 @@ class MongoRecords:
 
     Collections: `checkpoints` (checkpoints, channel values, pending writes and chunks, told apart by their `_id`),
     `threads` (the generation that fences deleted threads) and `meta` (schema, shards, epoch). Every document has the
-    thread id `t`, and every query has equality on it, except `every_checkpoint` and `checkpoints_of_runs`.
+    thread id `t`, and every query has equality on it, except `every_checkpoint`, `checkpoints_of_runs`, and what a
+    sweep asks: `deleted_threads` and `threads_with_stones`.
     """
 
     def __init__(self, client: Any, database: str, *, concurrency: int, owns_client: bool) -> None:
@@ -159,7 +161,7 @@ class MongoRecords:
         """The living generation of a thread; each delete starts a new one."""
         async with self._asking():
             found = await self._threads.find_one({"_id": segment(thread_id), "t": thread_id})
-        return int(found["g"]) if found else 0
+        return int(found.get("g", 0)) if found else 0
 
     async def next_generation(self, thread_id: str) -> int:
         """Ends the living generation and returns the next."""
@@ -172,11 +174,39 @@ class MongoRecords:
             )
         return int(found["g"])
 
+    async def claim(self, thread_id: str, seconds: float) -> bool:
+        """Claims a thread for a copy into it or for a sweep; false if another has it, at most for its own `seconds`."""
+        now = datetime.now(UTC)
+        free = {"_id": segment(thread_id), "t": thread_id, "busy": {"$not": {"$gt": now}}}
+        async with self._asking():
+            try:
+                await self._threads.update_one(free, {"$set": {"busy": now + timedelta(seconds=seconds)}}, upsert=True)
+            except mongo_errors.DuplicateKeyError:
+                return False
+        return True
+
+    async def is_claimed(self, thread_id: str) -> bool:
+        """Whether somebody has claimed a thread."""
+        query = {"_id": segment(thread_id), "t": thread_id, "busy": {"$gt": datetime.now(UTC)}}
+        async with self._asking():
+            return await self._threads.find_one(query, {"_id": 1}) is not None
+
+    async def release(self, thread_id: str) -> None:
+        """Ends a claim."""
+        async with self._asking():
+            await self._threads.update_one({"_id": segment(thread_id), "t": thread_id}, {"$unset": {"busy": ""}})
+
+    async def deleted_threads(self) -> AsyncIterator[str]:
+        """Every thread that was deleted at least once."""
+        with explained():
+            async for row in self._threads.find({"g": {"$gt": 0}}, {"t": 1}):
+                yield row["t"]
+
     async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]:
         """Living generations of many threads."""
         async with self._asking():
             cursor = self._threads.find(
                 {"t": {"$in": list(thread_ids)}, "_id": {"$in": [segment(t) for t in thread_ids]}}
             )
-            found = {row["t"]: int(row["g"]) for row in await cursor.to_list(None)}
+            found = {row["t"]: int(row.get("g", 0)) for row in await cursor.to_list(None)}
         return {thread_id: found.get(thread_id, 0) for thread_id in thread_ids}

@@ -153,6 +153,24 @@ class Pipeline:
             return 0
         return await within(self._settings.drain_timeout_s, self.flusher.flush_everything)
 
+    async def flush_own(self) -> int:
+        """Returns when everything that this process put before is in the archive; `drain_timeout_s` is for all of it.
+
+        Returns:
+            How many entries this call flushed itself.
+        """
+        if self.flusher is None:
+            return 0
+        return await within(self._settings.drain_timeout_s, self._flush_dirty)
+
+    async def _flush_dirty(self) -> int:
+        assert self.flusher is not None
+        flushed = 0
+        for shard in list(self._shared.dirty_shards):
+            flushed += await self.flusher.flush(shard)
+            self._shared.dirty_shards.discard(shard)
+        return flushed
+
     async def flush_shard(self, shard: int) -> None:
         """Returns when everything that a shard held is in the archive, trying for `drain_timeout_s`."""
         if self.flusher is not None:
@@ -173,12 +191,20 @@ class Pipeline:
         Returns:
             A sequence up to which every put of the thread is archived altogether, once `forget` was called too.
         """
-        if self.journal is not None:
-            rank = await self.journal.rank(thread_id)
-        else:
-            rank = sequence(self._shared.epoch, self._shared.tick())
+        rank = await self._rank(thread_id)
         await self.archive.bury(thread_id, ids, rank)
         return rank if self.journal is not None else rank - _SKEW_MS
+
+    async def settled(self, thread_id: str) -> int:
+        """A sequence up to which every put of the thread is archived altogether, once `forget` was called too."""
+        rank = await self._rank(thread_id)
+        return rank if self.journal is not None else rank - _SKEW_MS
+
+    async def _rank(self, thread_id: str) -> int:
+        """A sequence that is not below any put before, nor above any to come."""
+        if self.journal is not None:
+            return await self.journal.rank(thread_id)
+        return sequence(self._shared.epoch, self._shared.tick())
 
     async def forget(self, thread_id: str) -> None:
         """Makes this process and the journal forget a thread whose archive was changed."""

@@ -279,9 +279,7 @@ class Runtime:
             if self._background is not None:
                 await _on_loop(self.home, self._stop_background())
             if pipeline.flusher is not None:
-                for shard in list(self.shared.dirty_shards):
-                    await pipeline.flush_shard(shard)
-                    self.shared.dirty_shards.discard(shard)
+                await pipeline.flush_own()
                 await pipeline.flusher.release_leases()
             with contextlib.suppress(TimeoutError):  # whatever is left untidied works as well
                 await asyncio.wait_for(pipeline.tidier.run_ready(), _EXIT_TIDY_S)

@@ -1,0 +1,122 @@
+"""Removes what no reader can reach any more: leftovers of late flushes and of deletions that were cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph_session_bridge.checkpoint.retention import Outlines, remove, unreferenced
+from langgraph_session_bridge.errors import DeadLetterError
+from langgraph_session_bridge.storage.pipeline import Pipeline
+
+_LONGEST_SWEEP_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepReport:
+    """What a sweep found.
+
+    Attributes:
+        threads: Threads that were looked at.
+        documents: Documents of MongoDB that were removed, or would be.
+        skipped: Threads with dead letters, or being copied to at the moment, which were left alone.
+        dry_run: Whether nothing was removed.
+    """
+
+    threads: int
+    documents: int
+    skipped: list[str]
+    dry_run: bool
+
+
+async def sweep(pipeline: Pipeline, thread_ids: Sequence[str], *, grace_s: float, dry_run: bool) -> SweepReport:
+    """Sweeps some threads, or all that were deleted once or lost a checkpoint within a day.
+
+    A leftover is what nothing refers to now and nothing referred to `grace_s` ago: a put that is stored part by part
+    takes less. A copy may take more, so the thread is claimed before anything of it is removed.
+    """
+    threads = documents = 0
+    skipped: list[str] = []
+    suspects: dict[str, set[str]] = {}
+    async for thread_id in _candidates(pipeline, thread_ids):
+        threads += 1
+        documents += await _sweep_dead_generations(pipeline, thread_id, dry_run=dry_run)
+        try:
+            found = await _leftovers(pipeline, thread_id)
+        except DeadLetterError:
+            skipped.append(thread_id)
+        else:
+            suspects |= {thread_id: set(found.names)} if found.names else {}
+    if suspects:
+        await asyncio.sleep(grace_s)
+    for thread_id, names in suspects.items():
+        if not await pipeline.archive.claim(thread_id, _LONGEST_SWEEP_S):
+            skipped.append(thread_id)
+            continue
+        try:
+            documents += await _sweep_leftovers(pipeline, thread_id, names, dry_run=dry_run)
+        finally:
+            await pipeline.archive.release(thread_id)
+    return SweepReport(threads=threads, documents=documents, skipped=skipped, dry_run=dry_run)
+
+
+async def _candidates(pipeline: Pipeline, thread_ids: Sequence[str]) -> AsyncIterator[str]:
+    if thread_ids:
+        for thread_id in dict.fromkeys(thread_ids):
+            yield thread_id
+        return
+    seen: set[str] = set()
+    for source in (pipeline.archive.deleted_threads(), pipeline.archive.threads_with_stones()):
+        async for thread_id in source:
+            if thread_id not in seen:
+                seen.add(thread_id)
+                yield thread_id
+
+
+async def _sweep_dead_generations(pipeline: Pipeline, thread_id: str, *, dry_run: bool) -> int:
+    generation = await pipeline.archive.generation(thread_id)
+    if dry_run:
+        return await pipeline.archive.count_generations(thread_id, generation)
+    return await pipeline.archive.delete_generations(thread_id, generation)
+
+
+async def _sweep_leftovers(pipeline: Pipeline, thread_id: str, suspects: set[str], *, dry_run: bool) -> int:
+    """Removes what is still a leftover.
+
+    What Redis shows of the thread is forgotten first: no put may go on from a checkpoint that was deleted in MongoDB
+    alone.
+    """
+    if not dry_run:
+        await pipeline.forget(thread_id)
+    found = await _leftovers(pipeline, thread_id)
+    names = [name for name in found.names if name in suspects]
+    if not dry_run:
+        await remove(pipeline.archive, thread_id, found.generation, names, found.outlines)
+    return len(names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leftovers:
+    generation: int
+    names: Sequence[str]
+    outlines: Outlines
+
+
+async def _leftovers(pipeline: Pipeline, thread_id: str) -> _Leftovers:
+    """What nothing refers to. Documents are looked at before checkpoints: what is stored in between is not among them.
+
+    Raises:
+        DeadLetterError: What is there may belong to puts that MongoDB refuses.
+    """
+    archive = pipeline.archive
+    generation = await archive.generation(thread_id)
+    settled = await pipeline.settled(thread_id)
+    await pipeline.flush_thread(thread_id)
+    outlines = await archive.outlines(thread_id, generation)
+    stones = await archive.stones(thread_id, generation)
+    mains = await pipeline.reader.mains(thread_id, generation)
+    gone: dict[str, dict[str, Any]] = {name: {"v": []} for name in stones if name not in mains}
+    names = unreferenced(mains, gone, outlines, settled)
+    return _Leftovers(generation=generation, names=names, outlines=outlines)
