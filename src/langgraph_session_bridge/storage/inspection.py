@@ -17,8 +17,8 @@ from langgraph_session_bridge.storage.clients import open_mongo, open_redis
 from langgraph_session_bridge.storage.documents import checkpoint_field
 from langgraph_session_bridge.storage.mongodb import MongoArchive
 from langgraph_session_bridge.storage.mongodb_errors import explained
-from langgraph_session_bridge.storage.mongodb_records import INDEXES
 from langgraph_session_bridge.storage.redis import RedisJournal
+from langgraph_session_bridge.storage.redis_rights import missing_right
 from langgraph_session_bridge.storage.redis_scripts import UNAVAILABLE
 from langgraph_session_bridge.storage.redis_server import durability_config
 
@@ -55,7 +55,7 @@ class RedisFacts:
     Attributes:
         server: Name of the server program.
         version: Of the Redis protocol that it speaks.
-        config: Durability and eviction settings; empty where `CONFIG GET` is forbidden.
+        config: Durability and eviction settings; what `INFO` tells of them where `CONFIG GET` is refused.
         used_memory: Bytes in use.
         max_memory: Bytes that it may use; 0 without a bound.
         last_fsync_ok: Whether its last write to the append-only file worked.
@@ -116,8 +116,7 @@ async def inspect_mongodb(uri: str, settings: Settings) -> MongoFacts:
             build = await client.admin.command("buildInfo")
             database = client.get_database(settings.database)
             deployment = await database.get_collection("meta").find_one({"_id": "deployment"})
-            collections = await database.list_collection_names()
-        missing = await archive.missing_indexes() if "checkpoints" in collections else list(INDEXES)
+        missing = await archive.missing_indexes()
     return MongoFacts(
         version=build["version"],
         topology=_topology(hello),
@@ -234,7 +233,7 @@ def explained_redis() -> Iterator[None]:
     except UNAVAILABLE as error:
         raise JournalUnavailableError(f"Redis did not answer ({type(error).__name__}: {error}).") from error
     except redis_errors.ResponseError as error:
-        raise ConfigurationError(f"Redis refused the operation: {error}. Check the account's rights.") from error
+        raise missing_right(error) or ConfigurationError(f"Redis refused the operation: {error}.") from error
 
 
 def _topology(hello: Mapping[str, Any]) -> str:

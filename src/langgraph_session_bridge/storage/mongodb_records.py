@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
 INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones")
+_UNAUTHORIZED = 13
 _NAMESPACE_EXISTS = 48
 _STONE_TTL_S = 24 * 3600
 
@@ -84,7 +85,7 @@ class MongoRecords:
                 if create_indexes and found is None and block_compressor != "default":
                     await self._create_collection(block_compressor)
                 if create_indexes and (found or {}).get("indexes") != SCHEMA_VERSION:
-                    await self._create_indexes()
+                    await self._create_indexes_if_allowed()
                 found = await self._meta.find_one_and_update(
                     {"_id": "deployment"},
                     {
@@ -120,6 +121,18 @@ class MongoRecords:
         except mongo_errors.OperationFailure as error:
             if error.code != _NAMESPACE_EXISTS:  # another engine, or an account that may not choose
                 logger.info("MongoDB does not take block_compressor=%s: %s", block_compressor, error)
+
+    async def _create_indexes_if_allowed(self) -> None:
+        try:
+            await self._create_indexes()
+        except mongo_errors.OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            message = (
+                "The MongoDB account may not create indexes. Let one that may set the database up once (see "
+                "docs/operations.md), or pass create_indexes=False."
+            )
+            raise ConfigurationError(message) from error
 
     async def _create_indexes(self) -> None:
         await self._checkpoints.create_index(

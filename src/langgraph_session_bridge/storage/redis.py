@@ -47,7 +47,14 @@ class RedisJournal:
         self._settings = settings
         self._owns_client = owns_client
         headers = [self.header(shard) for shard in range(shards)]
-        self._scripts = ScriptRunner(client, settings, headers=headers, deployment=deployment, next_epoch=next_epoch)
+        self._scripts = ScriptRunner(
+            client,
+            settings,
+            headers=headers,
+            scratch=self._key(0, "rights"),
+            deployment=deployment,
+            next_epoch=next_epoch,
+        )
 
     @property
     def facts(self) -> JournalFacts:

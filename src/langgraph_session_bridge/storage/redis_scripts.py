@@ -13,6 +13,7 @@ from redis import exceptions as redis_errors
 from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.protocols import JournalFacts
+from langgraph_session_bridge.storage.redis_rights import missing_right
 from langgraph_session_bridge.storage.redis_server import inspect_server
 
 UNAVAILABLE = (
@@ -43,6 +44,7 @@ _SCRIPTS = (
     "park",
     "redrive",
     "discard",
+    "rights",
 )
 _RETRIES = 2
 
@@ -60,14 +62,16 @@ class ScriptRunner:
         settings: Settings,
         *,
         headers: Sequence[str],
+        scratch: str,
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
     ) -> None:
-        """Runs on `client`; `headers` are the keys of the shards' headers, in order."""
+        """Runs on `client`; `headers` are the keys of the shards' headers, in order; `scratch` is one without use."""
         self.client = client
         self.facts = JournalFacts(server="", appendonly=None, appendfsync_always=None, eviction_policy=None)
         self._settings = settings
         self._headers = headers
+        self._scratch = scratch
         self._deployment = deployment
         self._next_epoch = next_epoch
         self._slots = asyncio.Semaphore(settings.max_concurrency)
@@ -98,6 +102,9 @@ class ScriptRunner:
             except redis_errors.NoScriptError:
                 raise
             except redis_errors.RedisError as error:
+                if missing := missing_right(error):
+                    self.doubt()
+                    raise missing from error
                 if str(error).startswith(_REFUSING):
                     raise JournalUnavailableError(f"Redis takes no writes: {error}.") from error
                 raise SessionBridgeError(f"Redis refused a command: {type(error).__name__}: {error}.") from error
@@ -134,16 +141,17 @@ class ScriptRunner:
         self._epochs = {}
 
     async def verify(self, *, force_epoch: bool = False) -> None:
-        """Proves the server's durability settings, stamps each shard with the epoch, and loads the scripts.
+        """Proves the server's durability settings and our rights, stamps each shard with the epoch, loads the scripts.
 
         Raises:
-            ConfigurationError: The server may evict unflushed data, or belongs to another deployment.
+            ConfigurationError: The server may evict unflushed data, belongs to another deployment, or refuses commands.
             JournalUnavailableError: The server does not answer.
         """
         async with self._verifying:
             if self._epochs and not force_epoch:
                 return
             self.facts, run_id = await self.guarded(inspect_server, self.client, self._settings)
+            await self.guarded(self.client.eval, self._sources["rights"], 1, self._scratch, "")
             ordinal, epochs = "", {}
             for shard in range(len(self._headers)):
                 ordinal, epochs[shard] = await self._stamp(shard, run_id, ordinal, force=force_epoch)
