@@ -142,9 +142,9 @@ def _redis_version(facts: RedisFacts) -> Finding:
 
 
 def _persistence(facts: RedisFacts) -> Finding:
-    if not facts.config:
+    if "appendfsync" not in facts.config:
         advice = "Allow CONFIG GET for this account: what cannot be proven is not promised."
-        found = "unknown, as CONFIG GET is refused"
+        found = f"appendonly {facts.config.get('appendonly', 'unknown')}; appendfsync unknown, as CONFIG GET is refused"
         return Finding(area="Redis", subject="persistence", verdict="warn", found=found, advice=advice)
     names = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite")
     found = ", ".join(f"{name} {facts.config[name]}" for name in names if name in facts.config)

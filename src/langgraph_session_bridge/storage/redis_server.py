@@ -21,8 +21,7 @@ async def inspect_server(client: Any, settings: Settings) -> tuple[JournalFacts,
     Raises:
         ConfigurationError: The eviction policy may drop unflushed data, or `ack="aof"` cannot be proven.
     """
-    info = await client.info("server")
-    info = info if "run_id" in info else next(iter(info.values()))  # a cluster client answers per node
+    info = _of_one(await client.info("server"))
     config = await durability_config(client)
     facts = JournalFacts(
         server=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
@@ -35,16 +34,33 @@ async def inspect_server(client: Any, settings: Settings) -> tuple[JournalFacts,
 
 
 async def durability_config(client: Any) -> dict[str, str]:
-    """`CONFIG GET` where the server allows it, else nothing: what is not proven is not claimed."""
+    """`CONFIG GET` where the server allows it, else what `INFO` tells: what is not proven is not claimed."""
     found: dict[str, str] = {}
     for name in ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"):
         try:
             answer = await client.execute_command("CONFIG", "GET", name)
         except redis_errors.ResponseError:
-            return found
+            return await _config_in_info(client)
         pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
         found.update({_text(key): _text(value) for key, value in pairs})
     return found
+
+
+async def _config_in_info(client: Any) -> dict[str, str]:
+    """Managed servers refuse `CONFIG`. Whether each write is fsynced is then unknown."""
+    found: dict[str, str] = {}
+    persistence, memory = _of_one(await client.info("persistence")), _of_one(await client.info("memory"))
+    if "aof_enabled" in persistence:
+        found["appendonly"] = "yes" if persistence["aof_enabled"] else "no"
+    if "maxmemory_policy" in memory:
+        found["maxmemory-policy"] = str(memory["maxmemory_policy"])
+    return found
+
+
+def _of_one(info: dict[str, Any]) -> dict[str, Any]:
+    """A cluster client answers per node."""
+    first = next(iter(info.values()), None)
+    return first if isinstance(first, dict) else info
 
 
 def _text(value: Any) -> str:
@@ -70,10 +86,12 @@ def _check(facts: JournalFacts, settings: Settings) -> None:
         )
         raise ConfigurationError(message)
     if settings.ack == "aof" and not facts.appendfsync_always:
+        unknown = " (unknown, as it refuses CONFIG GET to this account)" if facts.appendfsync_always is None else ""
         message = (
             "ack='aof' needs a Redis proven to run `appendonly yes`, `appendfsync always` and "
             f"`no-appendfsync-on-rewrite no`; this one was found with appendonly={facts.appendonly}, "
-            f"appendfsync always={facts.appendfsync_always}. Change the server, or use ack='majority' or 'cache'."
+            f"appendfsync always={facts.appendfsync_always}{unknown}. Change the server, or use ack='majority' or "
+            "'cache'."
         )
         raise ConfigurationError(message)
     if not facts.appendonly:
