@@ -24,6 +24,7 @@ from .accounts import (
     refusals_in,
     use_as_application,
     use_as_flusher,
+    validator,
 )
 from .guarded import DATABASE, GuardedServers, mongodb_commands, redis_commands
 
@@ -167,6 +168,28 @@ def test_rights_that_are_taken_away_meanwhile_are_told_and_nothing_is_lost(
             list(saver.list(at("t")))
     run_steps(saver, "t", 2, 3)
     check_thread(saver, "t", 3)
+
+
+@pytest.mark.parametrize("when", ["from the start", "meanwhile"])
+def test_refused_documents_are_not_lost_by_a_flusher_that_may_not_park_them(
+    guarded: GuardedServers, open_saver: OpenSaver, when: str
+) -> None:
+    application = open_saver(APPLICATION, **NEVER)
+    run_steps(application, "dead", 0, 2)
+    saver = open_saver(FLUSHER, **NEVER)
+    if when == "meanwhile":
+        saver.setup()
+    with validator(guarded, {"t": {"$ne": "dead"}}):
+        with guarded.without_redis_right(FLUSHER, "xadd"), pytest.raises(ConfigurationError, match="'xadd'"):
+            saver.flush()
+        saver.flush()
+        assert len(saver.list_dead()) == 4
+    saver.setup()
+    with guarded.without_redis_right(FLUSHER, "xadd"), pytest.raises(ConfigurationError, match="'xadd'"):
+        saver.redrive()
+    assert len(saver.list_dead()) == 4
+    assert saver.redrive() == 4
+    check_thread(application, "dead", 2)
 
 
 @pytest.mark.parametrize("action", ["insert", "update"])
