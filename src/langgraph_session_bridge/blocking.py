@@ -41,8 +41,10 @@ class HomeLoop:
             return self._loop
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
+        loop, running = asyncio.new_event_loop(), threading.Event()
+        loop.call_soon(running.set)
         threading.Thread(target=_serve, args=(loop,), name=self._name, daemon=True).start()
+        running.wait()  # callers tell a loop that runs from one that ended
         return loop
 
     def stop(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
+from langgraph_session_bridge import blocking
 from langgraph_session_bridge.blocking import HomeLoop, run_blocking
 from langgraph_session_bridge.errors import EventLoopError
 
@@ -23,6 +25,20 @@ def test_it_runs_on_a_daemon_thread_of_its_name() -> None:
     home.stop()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_it_runs_by_the_time_that_it_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a new thread may not have its turn for a while."""
+    serve = blocking._serve
+
+    def late(loop: asyncio.AbstractEventLoop) -> None:
+        time.sleep(0.2)  # time is the subject
+        serve(loop)
+
+    monkeypatch.setattr(blocking, "_serve", late)
+    home = HomeLoop("home")
+    assert home.loop.is_running()
+    home.stop()
 
 
 def test_it_starts_again_after_a_stop() -> None:
