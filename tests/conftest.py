@@ -16,6 +16,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from pymongo import MongoClient
 from redis import Redis
+from stores import emptied
 
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
@@ -45,16 +46,9 @@ def store(servers: EmbeddedServers) -> Iterator[str]:
 
 @pytest.fixture
 def reused_store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    """A database and key prefix for one backend, empty at the start of each test: cheaper than a new one."""
-    name = f"contract_{backend.replace('+', '_')}"
-    yield name
-    with MongoClient(servers.mongodb_uri) as client:
-        for collection in ("checkpoints", "threads"):
-            client[name][collection].delete_many({})
-    with Redis.from_url(servers.redis_url) as redis:
-        for pattern in ("t:*", "log", "lease"):
-            for key in redis.scan_iter(f"{name}:{{s*}}:{pattern}", count=1000):
-                redis.delete(key)
+    """A database and key prefix for one backend."""
+    with emptied(servers, f"contract_{backend.replace('+', '_')}") as name:
+        yield name
 
 
 @pytest.fixture(params=BACKENDS)

@@ -9,11 +9,11 @@ import bson
 import pytest
 from contract.build import at, get, listed, meta, successor
 from pymongo import MongoClient
+from stores import Tiers
 
-from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.errors import UnavailableError
 
-from .growing import NEVER, Tiers
+from .lists.growing import NEVER
 
 BIG = "y" * 9_000_000
 DAY_MS = 24 * 3_600_000
@@ -22,11 +22,6 @@ DAY_MS = 24 * 3_600_000
 @pytest.fixture(params=["redis+pymongo", "mongo+pymongo"])
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 @pytest.fixture

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from stores import Tiers
 
 from langgraph_session_bridge.checkpoint import retention
-from langgraph_session_bridge.embedded import EmbeddedServers
 
-from .growing import BOTH, NEVER, Story, Tiers, before, emptied, message, messages, orphans, pipeline_of, tidy
+from .growing import NEVER, Story, before, message, messages, orphans, pipeline_of, tidy
 
 MB = 1024 * 1024
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 async def grown(saver: Any, count: int) -> Story:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from stores import Tiers
 
-from langgraph_session_bridge.embedded import EmbeddedServers
-
-from .growing import NEVER, Story, Tiers, emptied, messages, tidy, words
+from .growing import NEVER, Story, messages, tidy, words
 
 MARKER = "nobody-else-says-this"
 MB = 1024 * 1024
@@ -38,17 +37,6 @@ def backend(way: tuple[str, str]) -> str:
 def flushed(way: tuple[str, str]) -> str:
     """Whether the writes are in MongoDB before the checkpoint that follows them."""
     return way[1]
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 def marked(number: int = 0, **fields: Any) -> AIMessage:

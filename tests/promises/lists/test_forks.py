@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from stores import Tiers
 
-from langgraph_session_bridge.embedded import EmbeddedServers
-
-from .growing import BOTH, NEVER, Story, Tiers, emptied, message, messages, tidy
+from .growing import NEVER, Story, message, messages, tidy
 
 LARGE, OTHER = "large " * 500, "other " * 500
 ONE = 1000
 """More than a message of these tests and its document need, far less than two of the lists."""
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 async def history(saver: Any, tiers: Tiers) -> tuple[Story, str]:

@@ -9,31 +9,15 @@ from typing import Any
 import pytest
 from faults.harness import HASTY, Pair
 from pymongo import MongoClient
+from stores import Tiers
 
 from langgraph_session_bridge import SessionBridgeSaver
-from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.errors import DurabilityTimeoutError, UnavailableError, ValueTooLargeError
 
-from .growing import BOTH, NEVER, Story, Tiers, emptied, message, messages, tidy, words
+from .growing import NEVER, Story, message, messages, tidy, words
 
 KB = 1024
 CEILING = 64 * KB
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 TOO_LARGE: dict[str, Any] = {

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from contract.build import get, listed
+from stores import Tiers
 
-from langgraph_session_bridge.embedded import EmbeddedServers
-
-from .growing import BOTH, NEVER, Story, Tiers, emptied, message, messages, overlaps, tidy
+from .growing import NEVER, Story, message, messages, overlaps, tidy
 
 BLOCK = 64
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 @pytest.fixture

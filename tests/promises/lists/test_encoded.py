@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from stores import Tiers
 
-from langgraph_session_bridge.embedded import EmbeddedServers
-
-from .growing import BOTH, NEVER, Story, Tiers, called, emptied, message, messages, tidy
+from .growing import NEVER, Story, called, message, messages, tidy
 
 MB = 1024 * 1024
 SECRET = "nobody may read this"
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 def encrypted() -> EncryptedSerializer:

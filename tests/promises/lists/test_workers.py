@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from stores import Tiers
 
-from langgraph_session_bridge.embedded import EmbeddedServers
-
-from .growing import BOTH, NEVER, Story, Tiers, emptied, message, messages, overlaps, tidy
+from .growing import BOTH, NEVER, Story, message, messages, overlaps, tidy
 
 
 @pytest.fixture(params=[*BOTH, "mongo+motor"])
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
 
 
 async def check_in_every_tier(story: Story, tiers: Tiers, *savers: Any) -> None:

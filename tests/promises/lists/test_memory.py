@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from langgraph_session_bridge.embedded import EmbeddedServers
-
-from .growing import BOTH, Story, emptied, message, messages
+from .growing import Story, message, messages
 
 KB = 1024
 HINTS, DECODED = 64 * KB, 512 * KB
 GROWTH = 3 * KB * KB // 2
 """Most that twenty threads may add once twenty were served. Remembering the messages of one thread takes 0.3 MB."""
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
 
 
 async def serve(saver: Any, start: int, stop: int) -> None:

@@ -9,26 +9,9 @@ from typing import Any
 import pytest
 from contract.build import get, listed
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from stores import Tiers
 
-from langgraph_session_bridge.embedded import EmbeddedServers
-
-from .growing import BOTH, NEVER, Story, Tiers, called, emptied, exact, messages, tidy, words
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def store(servers: EmbeddedServers, backend: str) -> Iterator[str]:
-    with emptied(servers, f"lists_{backend.replace('+', '_')}") as name:
-        yield name
-
-
-@pytest.fixture
-def tiers(servers: EmbeddedServers, store: str) -> Tiers:
-    return Tiers(servers, store)
+from .growing import NEVER, Story, called, exact, messages, tidy, words
 
 
 def _extra(live: list[Any]) -> None:
