@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from contract.build import at, checkpoint, get, meta
-from pymongo import MongoClient
+from pymongo import MongoClient, ReplaceOne
+from pymongo import errors as mongo_errors
 from redis import Redis
 
 from langgraph_session_bridge.embedded import EmbeddedServers
+from langgraph_session_bridge.errors import RefusedError, SessionBridgeError
+from langgraph_session_bridge.storage.mongodb_errors import explained
 
 SECRET = "sk-very-secret-7"
 NAMES = [
@@ -99,3 +102,22 @@ async def test_what_the_graph_itself_puts_into_metadata_is_its_own(make_saver: A
     async with make_saver() as saver:
         await saver.aput(at("t"), checkpoint(), meta(token="part of the state"), {})
         assert (await get(saver, at("t"))).metadata["token"] == "part of the state"
+
+
+def test_errors_say_what_mongodb_said_and_quote_no_document(servers: EmbeddedServers, store: str) -> None:
+    """They end up in logs, in the reasons of dead letters, and in front of callers."""
+    with MongoClient(servers.mongodb_uri) as client:
+        collection = client[store]["c"]
+        collection.insert_one({"_id": "t", "d": SECRET})
+        with pytest.raises(SessionBridgeError, match="duplicate key") as duplicate, explained():
+            collection.insert_many([{"_id": "t", "d": SECRET}])
+        client[store].command("collMod", "c", validator={"d": {"$ne": SECRET}}, validationLevel="strict")
+        with pytest.raises(RefusedError, match="validation") as replaced, explained():
+            collection.replace_one({"_id": "new"}, {"d": SECRET}, upsert=True)
+        with pytest.raises(RefusedError, match="validation") as bulk, explained():
+            collection.bulk_write([ReplaceOne({"_id": "new"}, {"d": SECRET}, upsert=True)])
+    for error in (duplicate.value, replaced.value, bulk.value):
+        assert SECRET not in str(error)
+        assert isinstance(error.__cause__, mongo_errors.OperationFailure) and SECRET in str(error.__cause__), (
+            "the driver's error quotes nothing, so this test shows nothing"
+        )

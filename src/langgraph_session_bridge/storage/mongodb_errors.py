@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,34 +25,36 @@ def explained() -> Iterator[None]:
         yield
     except mongo_errors.OperationFailure as error:
         if _codes(error) & _PERMANENT:
-            raise RefusedError(f"MongoDB refuses a document for good: {_reason(error)}.") from error
+            raise RefusedError(f"MongoDB refuses a document for good: {_said(error)}.") from error
         if error.code in _UNAUTHORIZED:
-            raise ConfigurationError(
-                f"MongoDB refused the operation: {_refusal(error)} (code {error.code}). Check the account's password "
-                "and rights; docs/operations.md says which it needs."
-            ) from error
+            message = (
+                f"MongoDB refused the operation: {_said(error)}. Check the account's password and rights; "
+                "docs/operations.md says which it needs."
+            )
+            raise ConfigurationError(message) from error
         if error.timeout or error.has_error_label("RetryableWriteError"):
-            raise UnavailableError(f"MongoDB did not confirm in time: {error}.") from error
-        raise SessionBridgeError(f"MongoDB refused the operation: {error}.") from error
+            raise UnavailableError(f"MongoDB did not confirm in time: {_said(error)}.") from error
+        raise SessionBridgeError(f"MongoDB refused the operation: {_said(error)}.") from error
     except mongo_errors.PyMongoError as error:
         if isinstance(error, mongo_errors.ConnectionFailure) or error.timeout:
             raise UnavailableError(f"MongoDB did not answer ({type(error).__name__}: {error}).") from error
         raise SessionBridgeError(f"MongoDB failed: {type(error).__name__}: {error}.") from error
 
 
-def _refusal(error: mongo_errors.OperationFailure) -> str:
-    """What the account may not do, without the content of the command."""
-    said = str((error.details or {}).get("errmsg") or error)
-    return _COMMAND.sub(lambda found: f" {found[1]} on {found[2]}", said)
-
-
 def _codes(error: mongo_errors.OperationFailure) -> set[int | None]:
     return {error.code, *(failure.get("code") for failure in _write_errors(error))}
 
 
-def _reason(error: mongo_errors.OperationFailure) -> str:
-    """What MongoDB says, without the document."""
-    return "; ".join(f"{f.get('errmsg')} (code {f.get('code')})" for f in _write_errors(error)) or str(error)
+def _said(error: mongo_errors.OperationFailure) -> str:
+    """What MongoDB says. The driver's own message goes on with the details, which quote the documents concerned."""
+    details: Mapping[str, Any] = error.details or {}
+    failures = [details, *_write_errors(error), *details.get("writeConcernErrors", [])]
+    said = [f"{_COMMAND.sub(_name, failure['errmsg'])} (code {failure.get('code')})" for failure in failures if failure.get("errmsg")]
+    return "; ".join(dict.fromkeys(said)) or f"{type(error).__name__} (code {error.code})"
+
+
+def _name(quoted: re.Match[str]) -> str:
+    return f" {quoted[1]} on {quoted[2]}"
 
 
 def _write_errors(error: mongo_errors.OperationFailure) -> list[dict[str, Any]]:
