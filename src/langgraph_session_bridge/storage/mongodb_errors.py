@@ -49,12 +49,12 @@ def _said(error: mongo_errors.OperationFailure) -> str:
     """What MongoDB says. The driver's own message goes on with the details, which quote the documents concerned."""
     details: Mapping[str, Any] = error.details or {}
     failures = [details, *_write_errors(error), *details.get("writeConcernErrors", [])]
-    said = [f"{_COMMAND.sub(_name, failure['errmsg'])} (code {failure.get('code')})" for failure in failures if failure.get("errmsg")]
+    said = [f"{_without_content(f['errmsg'])} (code {f.get('code')})" for f in failures if f.get("errmsg")]
     return "; ".join(dict.fromkeys(said)) or f"{type(error).__name__} (code {error.code})"
 
 
-def _name(quoted: re.Match[str]) -> str:
-    return f" {quoted[1]} on {quoted[2]}"
+def _without_content(said: str) -> str:
+    return _COMMAND.sub(lambda quoted: f" {quoted[1]} on {quoted[2]}", said)
 
 
 def _write_errors(error: mongo_errors.OperationFailure) -> list[dict[str, Any]]:

@@ -23,9 +23,8 @@ async def begin(archive: Archive, shared: Shared, error: JournalUnavailableError
     if not shared.writing_through:
         logger.warning("Redis is unreachable, writing through to MongoDB: %s", error)
         shared.epoch = await archive.next_epoch()
-        shared.writing_through = True
+        shared.writing_through = shared.telemetry.writing_through = True
     shared.breaker.trip()
-    shared.counters["written_through"] += 1
 
 
 async def notice(archive: Archive, journal: Journal) -> None:
@@ -62,6 +61,6 @@ async def end(journal: Journal, shared: Shared, *, at_once: bool = False) -> Non
     except BaseException:
         shared.breaker.reopen()
         raise
-    shared.writing_through = False
+    shared.writing_through = shared.telemetry.writing_through = False
     shared.breaker.close()
     logger.warning("Redis is back; epoch %d.", journal.epoch)

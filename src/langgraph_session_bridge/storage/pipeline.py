@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from langgraph_session_bridge.errors import JournalUnavailableError, PurgeIncompleteError, UnavailableError
@@ -24,6 +24,7 @@ from langgraph_session_bridge.storage.stats import Stats
 from langgraph_session_bridge.storage.tidier import Tidier
 from langgraph_session_bridge.storage.work import Work
 from langgraph_session_bridge.storage.writer import ArchiveWriter, JournalWriter, Level
+from langgraph_session_bridge.telemetry import SIZE, TEMPERATURE, Operation, Telemetry
 
 _SKEW_MS = 3_600_000
 """Without a journal sequences are clocks, which are trusted to agree within an hour."""
@@ -53,9 +54,15 @@ class Pipeline:
             self._settler = Settler(journal, self.flusher, self.reader, settings, shared)
             self._writer = JournalWriter(journal, archive, self.flusher, self._settler, settings, shared)
 
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where operations on top of this pipeline are reported."""
+        return self._shared.telemetry
+
     async def put(self, work: Work, level: Level) -> None:
         """Stores a put; returns when what the level promises is true. Raises as `JournalWriter.put`."""
-        await self._writer.put(work, level)
+        with self._shared.telemetry.put(work.kind, level, work.thread_id) as operation:
+            operation.detail(SIZE, await self._writer.put(work, level))
 
     # Reading
 
@@ -65,25 +72,31 @@ class Pipeline:
         Raises:
             UnavailableError: The tier that holds the newest state does not answer.
         """
-        if self.journal is None:
-            return await self._archived(thread_id, ns, checkpoint_id)
-        journal, seconds = self.journal, self._settings.connect_timeout_s
-        try:
-            await outage.end(journal, self._shared)
-            return await retried(lambda: self._hot(journal, thread_id, ns, checkpoint_id), seconds=seconds)
-        except JournalUnavailableError as error:
-            self._shared.breaker.trip()
-            return await self._without_journal(journal, thread_id, ns, checkpoint_id, error)
+        with self._shared.telemetry.get(thread_id) as operation:
+            if self.journal is None:
+                return await self._archived(thread_id, ns, checkpoint_id)
+            journal, seconds = self.journal, self._settings.connect_timeout_s
+            try:
+                await outage.end(journal, self._shared)
+                return await retried(
+                    lambda: self._hot(journal, thread_id, ns, checkpoint_id, operation), seconds=seconds
+                )
+            except JournalUnavailableError as error:
+                self._shared.breaker.trip()
+                return await self._without_journal(journal, thread_id, ns, checkpoint_id, error)
 
-    async def _hot(self, journal: Journal, thread_id: str, ns: str, checkpoint_id: str) -> Snapshot | None:
+    async def _hot(
+        self, journal: Journal, thread_id: str, ns: str, checkpoint_id: str, operation: Operation
+    ) -> Snapshot | None:
         for _ in range(ROUNDS):
             answer = await journal.read(thread_id, segment(ns), checkpoint_id)
             if not isinstance(answer, Refused):
-                self._shared.counters["hot_reads"] += 1
+                self._shared.count("hot_reads")
+                operation.label(TEMPERATURE, "hot")
                 self._shared.hints.remember_generation(thread_id, answer.generation)
                 return await self.reader.hot(answer, thread_id, ns)
             if answer.reason in ("cold", "held"):
-                self._shared.counters["cold_reads"] += 1
+                self._shared.count("cold_reads")
                 if checkpoint_id or answer.reason == "held":
                     return await self._archived(thread_id, ns, checkpoint_id)
                 return await self._settler.settle(thread_id, ns, answer)
@@ -127,16 +140,27 @@ class Pipeline:
             return False
         return True
 
-    async def history(
+    def history(
         self, thread_id: str, ns: str | None, *, before: str | None, query: dict[str, Any], keep: Keep
-    ) -> AsyncIterator[Snapshot]:
+    ) -> AsyncGenerator[Snapshot, None]:
         """Checkpoints of a thread, highest id first, after what is unflushed of it has been flushed."""
+        found = self._history(thread_id, ns, before=before, query=query, keep=keep)
+        return self._shared.telemetry.listing(thread_id, found)
+
+    async def _history(
+        self, thread_id: str, ns: str | None, *, before: str | None, query: dict[str, Any], keep: Keep
+    ) -> AsyncGenerator[Snapshot, None]:
         await self.flush_thread(thread_id)
         async for snapshot in self.reader.history(thread_id, ns, before=before, query=query, keep=keep):
             yield snapshot
 
-    async def everything(self, *, before: str | None, query: dict[str, Any], keep: Keep) -> AsyncIterator[Snapshot]:
+    def everything(self, *, before: str | None, query: dict[str, Any], keep: Keep) -> AsyncGenerator[Snapshot, None]:
         """Checkpoints of all threads, highest id first, after everything unflushed has been flushed."""
+        return self._shared.telemetry.listing(None, self._everything(before=before, query=query, keep=keep))
+
+    async def _everything(
+        self, *, before: str | None, query: dict[str, Any], keep: Keep
+    ) -> AsyncGenerator[Snapshot, None]:
         await self.flush()
         async for snapshot in self.reader.everything(before=before, query=query, keep=keep):
             yield snapshot
@@ -221,6 +245,10 @@ class Pipeline:
         Raises:
             PurgeIncompleteError: A tier did not answer. Calling again is safe.
         """
+        with self._shared.telemetry.delete_thread(thread_id):
+            await self._delete_thread(thread_id)
+
+    async def _delete_thread(self, thread_id: str) -> None:
         step = "nothing was deleted yet"
         seconds = self._settings.connect_timeout_s
         try:

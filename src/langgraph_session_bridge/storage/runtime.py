@@ -25,6 +25,7 @@ from langgraph_session_bridge.storage.mongodb import MongoArchive
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.redis import RedisJournal
 from langgraph_session_bridge.storage.shared import Shared
+from langgraph_session_bridge.telemetry import Telemetry, default_instruments
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Runtime:
         self.shared = Shared(
             hints=Hints(self.settings.hints_max, self.settings.hints_max_bytes),
             breaker=Breaker(self.settings.breaker_pause_s, self.settings.breaker_pause_max_s),
+            telemetry=Telemetry(self.settings.database, default_instruments()),
         )
         self._pipelines: dict[asyncio.AbstractEventLoop, Pipeline] = {}
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
@@ -266,6 +268,7 @@ class Runtime:
         failure = await self._drain() if self._pipelines else None
         self._closed = True
         atexit.unregister(self._at_exit)
+        self.shared.telemetry.close()
         for loop, pipeline in list(self._pipelines.items()):
             await _on_loop(loop, _close(pipeline), wait=loop is not blocked)
             self._pipelines.pop(loop, None)
@@ -300,6 +303,7 @@ class Runtime:
         """Synchronous `aclose`."""
         if self._closed or not (self._pipelines or self._home.started):
             self._closing = self._closed = True
+            self.shared.telemetry.close()
             return
         self.run(self.aclose(blocked=running_loop()), "use `await saver.aclose()`")
         self._home.stop()

@@ -17,6 +17,7 @@ from langgraph_session_bridge.storage.hints import Hints
 from langgraph_session_bridge.storage.lineages import OwnLineages
 from langgraph_session_bridge.storage.protocols import Entry
 from langgraph_session_bridge.storage.turns import Turns
+from langgraph_session_bridge.telemetry import Telemetry
 
 _2025 = 1_735_689_600_000
 
@@ -36,6 +37,7 @@ class Shared:
     chores: Chores = field(default_factory=Chores)
     flush_turns: Turns = field(default_factory=Turns)
     counters: Counter[str] = field(default_factory=Counter)
+    telemetry: Telemetry = field(default_factory=Telemetry)
     writing_through: bool = False
     """True after a write went past an unreachable journal, until the journal is back under a new epoch."""
     epoch: int = 0
@@ -50,6 +52,11 @@ class Shared:
     def token(self) -> str:
         """Identifies one call among all calls of all processes."""
         return f"{self.owner[-16:]}x{next(self._calls):x}"
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Counts what happened, for `Stats` and for whoever listens by OpenTelemetry."""
+        self.counters[name] += amount
+        self.telemetry.count(name, amount)
 
     def note_archived(self, shard: int, entry: Entry) -> None:
         """Remembers an entry that is archived; the thread's next put or the flusher acknowledges it."""

@@ -18,8 +18,8 @@ class Stats:
         unflushed_bytes: Bytes of their documents.
         dead_letters: Puts and write sets that MongoDB refuses for good, of all processes; see `list_dead`.
         writing_through: Whether Redis is unreachable and puts go straight to MongoDB.
-        counters: What this process did: `hot_reads`, `cold_reads`, `flushed_entries`, `flushed_batches`,
-            `flush_failures`, `written_through`, `lost_entries`.
+        counters: What this process did: `hot_reads`, `cold_reads`, `flushed_entries`, `flushed_bytes`,
+            `flushed_batches`, `flush_failures`, `written_through`, `parked_entries`, `lost_entries`.
     """
 
     journal: JournalFacts | None

@@ -109,7 +109,7 @@ class Tidier:
         if chunks := chunk_fields(before):
             prefix = thread_prefix(thread_id, generation)
             await self._archive.delete(thread_id, [prefix + chunk for chunk in chunks])
-        self._shared.counters["thinned_writes"] += 1
+        self._shared.count("thinned_writes")
 
     async def _merge(self, thread_id: str, generation: int, block: Block) -> bool:
         """Merges the runs of a block in the archive, then in the journal; false if that is to be tried again."""
@@ -126,7 +126,7 @@ class Tidier:
                 continue  # somebody else merges this block, or it is gone
             ends = {name: pages[name][0].stop for name in merged.absorbed}
             await self._archive.delete_runs(thread_id, [(prefix + name, stop) for name, stop in ends.items()])
-            self._shared.counters["merged_runs"] += len(merged.absorbed)
+            self._shared.count("merged_runs", len(merged.absorbed))
             for name in merged.absorbed:
                 del pages[name]
             pages[page.field] = (merged.run, page.raw)

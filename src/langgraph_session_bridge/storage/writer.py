@@ -60,8 +60,11 @@ class JournalWriter:
         self._compress = compressor(settings.compression)
         self._past = ArchiveWriter(archive, settings, shared, trusts_hints=False)
 
-    async def put(self, work: Work, level: Level) -> None:
+    async def put(self, work: Work, level: Level) -> int:
         """Stores a put at a level; returns when what the level promises is true.
+
+        Returns:
+            Bytes of the documents that were new.
 
         Raises:
             BacklogFullError: The journal is full and the archive does not drain it.
@@ -75,8 +78,7 @@ class JournalWriter:
             await outage.end(self._journal, self._shared)
             sent = await retried(lambda: self._journaled(work, token), seconds=self._settings.connect_timeout_s)
         except JournalUnavailableError as error:
-            await self._put_past_journal(work, level, error)
-            return
+            return await self._put_past_journal(work, level, error)
         if first := sent.appended.size > 0:  # a retry, laid out anew, may differ from what its first attempt stored
             _remember(self._shared, work, sent.generation, sent.prepared)
         if level == "majority" or (work.control and not self._journal.facts.appendfsync_always):
@@ -86,12 +88,14 @@ class JournalWriter:
             self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, sent.appended.counter)
         if first:
             _leave_chores(self._shared, work, sent.generation, sent.prepared)
+        return sent.appended.size
 
-    async def _put_past_journal(self, work: Work, level: Level, error: JournalUnavailableError) -> None:
+    async def _put_past_journal(self, work: Work, level: Level, error: JournalUnavailableError) -> int:
         """Writes through; if the journal came back meanwhile, what it shows of the thread is dropped."""
         await outage.begin(self._archive, self._shared, error)
+        self._shared.count("written_through")
         epoch = self._shared.epoch
-        await self._past.put(work, level)
+        size = await self._past.put(work, level)
         if level == "majority" and self._shared.newest_unflushed(work.thread_id):
             message = (
                 f"Checkpoint {work.checkpoint_id!r} of thread {work.thread_id[:80]!r} is in MongoDB, but earlier puts "
@@ -103,6 +107,7 @@ class JournalWriter:
                 await self._settler.forget_hot(work.thread_id)
             except JournalUnavailableError as gone:  # then the epoch after this outage makes everybody forget it
                 await outage.begin(self._archive, self._shared, gone)
+        return size
 
     async def _journaled(self, work: Work, token: str) -> Sent:
         """Appends to the journal, giving it what it asks for."""
@@ -203,15 +208,15 @@ class ArchiveWriter:
         self._trusts_hints = trusts_hints
         self._compress = compressor(settings.compression)
 
-    async def put(self, work: Work, level: Level) -> None:
-        """Stores a put on a majority, whatever the level.
+    async def put(self, work: Work, level: Level) -> int:
+        """Stores a put on a majority, whatever the level; returns the bytes of its documents.
 
         Raises:
             UnavailableError: MongoDB did not confirm it.
         """
-        await retried(lambda: self._stored(work), seconds=self._settings.connect_timeout_s)
+        return await retried(lambda: self._stored(work), seconds=self._settings.connect_timeout_s)
 
-    async def _stored(self, work: Work) -> None:
+    async def _stored(self, work: Work) -> int:
         """The generation is checked in parallel with the insert; documents of a dead one are invisible."""
         hints = self._shared.hints
         while True:
@@ -239,7 +244,7 @@ class ArchiveWriter:
             else:
                 _remember(self._shared, work, generation, prepared, archived=True)
                 _leave_chores(self._shared, work, generation, prepared)
-                return
+                return sum(len(document.raw) for document in documents)
 
     async def _holds(self, work: Work, generation: int, prepared: Prepared) -> bool:
         """Whether the parent, whose parts are shared, is still there."""
