@@ -108,6 +108,14 @@ async def test_spans_are_children_of_the_callers(make_saver: Any, listener: List
         assert [parent_of(span, spans) for span in listener.spans("flush")] == ["langgraph_session_bridge.list"]
 
 
+def test_what_is_flushed_in_the_background_belongs_to_no_caller(make_saver: Any, listener: Listener) -> None:
+    """Though a caller's put opened the saver."""
+    with listener.tracer.start_as_current_span("caller"), make_saver.open(flush_interval_s=0.01) as saver:
+        saver.put(at("t"), checkpoint(), meta(), {})
+        wait_until(lambda: listener.spans("flush"), "it is flushed")
+    assert [span.parent for span in listener.spans("flush")] == [None]
+
+
 def test_gauges_show_the_backlog_that_the_flusher_saw_and_ask_no_server(make_saver: Any, listener: Listener) -> None:
     with make_saver.open(flush_interval_s=0.01, flush_poll_s=0.01) as saver:
         wait_until(lambda: listener.value("backlog.entries") == 0, "the flusher looked")

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
+import contextvars
 import functools
 import logging
 import os
@@ -182,7 +183,10 @@ class Runtime:
     def _spawn_background(self) -> None:
         if self._background is None and not self._closing:
             self._stop = asyncio.Event()
-            self._background = asyncio.get_running_loop().create_task(self._work_forever(), name="lsb-flusher")
+            # What it does for ever is no part of the call that happened to open the saver.
+            nobody = contextvars.Context()
+            loop = asyncio.get_running_loop()
+            self._background = loop.create_task(self._work_forever(), name="lsb-flusher", context=nobody)
 
     async def _work_forever(self) -> None:
         while not self._stop.is_set():
