@@ -166,7 +166,8 @@ class Flusher:
                 return  # closing flushes what this process put, and nothing else
             if loop.time() >= next_poll:
                 next_poll = loop.time() + settings.flush_poll_s
-                await self._surviving("Looking for unflushed entries", self._poll())
+                await self._surviving("Looking for a new epoch", outage.notice(self._archive, self._journal))
+                await self._surviving("Looking for unflushed entries", self._look_for_entries())
             for shard in list(self._shared.dirty_shards):
                 if loop.time() >= self._resting.get(shard, 0.0):
                     await self._flush_or_rest(shard)
@@ -207,9 +208,8 @@ class Flusher:
             self._shared.dirty_shards.add(shard)
             raise
 
-    async def _poll(self) -> None:
-        """Notices what other processes left: entries in any shard, and writes that went past the journal."""
-        await outage.notice(self._archive, self._journal)
+    async def _look_for_entries(self) -> None:
+        """Notices what other processes left in any shard, and how much that is, also while MongoDB is down."""
         known = self._shared.unflushed()
         backlog = await self._journal.backlog()
         self._shared.note_empty(known, {row.shard for row in backlog if not row.entries})
