@@ -93,6 +93,32 @@ def test_flushing_what_another_flusher_holds_changes_nothing(open_saver: OpenSav
     assert [row.metadata["step"] for row in saver.list(at("t"))] == [5, 4, 3, 2, 1, 0]
 
 
+def test_the_background_leaves_alone_what_a_majority_put_is_archiving_itself(
+    open_saver: OpenSaver, place: Place
+) -> None:
+    """And what came later to that thread, but no other thread; whoever needs it now flushes it all the same."""
+    saver = open_saver(ack="cache", shards=1, **NEVER)
+    for thread in ("busy", "other"):
+        put_step(saver, thread, 0)
+        put_step(saver, thread, 1)
+
+    async def flush(**how: bool) -> int:
+        flusher = (await saver._runtime.pipeline()).flusher
+        return int(await flusher.flush(0, **how))
+
+    async def first_of_busy() -> Any:
+        entries, _ = await (await saver._runtime.pipeline()).journal.pending(0, 100)
+        return next(entry for entry in entries if entry.thread_id == "busy")
+
+    confirming = saver._runtime.shared.confirming
+    confirming.add(("busy", saver._runtime.run(first_of_busy(), "").id))
+    assert saver._runtime.run(flush(own=False), "") == 2
+    assert {thread for thread, _, _ in place.archived()} == {"other"}
+    confirming.clear()
+    assert saver._runtime.run(flush(own=False), "") == 2
+    assert {thread for thread, _, _ in place.archived()} == {"other", "busy"}
+
+
 def test_a_dead_flushers_lease_ends(open_saver: OpenSaver, place: Place) -> None:
     """Whoever dies with the lease keeps the shard from the background flushers for `lease_ttl_s` at most."""
     from .harness import wait_until
