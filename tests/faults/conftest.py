@@ -12,6 +12,7 @@ import pytest
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.errors import SessionBridgeError
 
+from . import tally
 from .harness import ROUNDS, Pair, Place, Worker
 
 
@@ -24,6 +25,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "round_number" in metafunc.fixturenames:
         metafunc.parametrize("round_number", range(ROUNDS))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if tally.ROWS:
+        terminalreporter.section("what the fault tests counted")
+        for line in tally.lines():
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from .harness import (
     run_steps,
 )
 from .proxy import Proxy, address_of
+from .tally import count
 
 OpenSaver = Callable[..., SessionBridgeSaver]
 StartWorker = Callable[..., Worker]
@@ -77,6 +78,7 @@ def test_a_delete_that_races_flushes_is_final(open_saver: OpenSaver, pair: Pair,
     assert list(open_saver().list(None)) == []
     assert_gone("t7", open_saver())
     assert saver.stats().counters.get("lost_entries", 0) == 0
+    count("delete racing flush", races=RACES, resurrected=0)
 
 
 def test_a_deleted_thread_can_begin_anew_while_its_old_puts_are_flushed(open_saver: OpenSaver, pair: Pair) -> None:

@@ -12,7 +12,8 @@ from contract.build import at
 from langgraph_session_bridge import SessionBridgeSaver
 
 from .harness import NEVER, Pair, Place, check_acknowledged, check_thread, id_of, put_step, run_steps
-from .test_redis_down import Writers
+from .tally import count
+from .writers import Writers
 
 OpenSaver = Callable[..., SessionBridgeSaver]
 
@@ -52,6 +53,7 @@ def test_two_flushers_at_once_lose_and_double_nothing(
     with pair.redis() as client:
         client.flushall()
     check_acknowledged(open_saver(), writers.lines)
+    count("two flushers without a lease", acknowledged=len(writers.lines), lost=0, doubled=0)
 
 
 def backlog_counters(pair: Pair, place: Place) -> set[tuple[int, int]]:

@@ -31,45 +31,10 @@ from .harness import (
     wait_until,
 )
 from .proxy import Proxy, address_of
+from .tally import count
+from .writers import Writers
 
 OpenSaver = Callable[..., SessionBridgeSaver]
-
-
-class Writers:
-    """Threads that put steps until told to end, and remember what was acknowledged."""
-
-    def __init__(self, saver: SessionBridgeSaver, count: int = 8) -> None:
-        self.lines: list[dict[str, Any]] = []
-        self.failures: list[BaseException] = []
-        self._saver = saver
-        self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(f"writer-{n}",)) for n in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def _write(self, thread: str) -> None:
-        step = 0
-        try:
-            while not self._end.is_set():
-                put_step(self._saver, thread, step)
-                self.lines.append({"kind": "c", "thread": thread, "step": step})
-                put_step_writes(self._saver, thread, step)
-                self.lines.append({"kind": "w", "thread": thread, "step": step})
-                step += 1
-        except BaseException as error:
-            self.failures.append(error)
-
-    def wait_for_more(self, count: int = 80, within_s: float = 30.0) -> None:
-        """Every writer goes on."""
-        before = len(self.lines)
-        wait_until(lambda: len(self.lines) >= before + count or self.failures, "puts go on", within_s)
-        assert not self.failures
-
-    def end(self) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join(60)
-        assert not self.failures
 
 
 @pytest.mark.parametrize("ack", ["cache", "aof", "majority"])
@@ -98,6 +63,7 @@ def test_nothing_acknowledged_is_lost_when_redis_is_killed_under_eight_writers(
     with pair.redis() as client:
         client.flushall()
     check_acknowledged(open_saver(), writers.lines)
+    count(f"kill -9 of Valkey, {ack}", acknowledged=len(writers.lines), lost=0, doubled=0)
 
 
 def check_acknowledged_at_least(reader: SessionBridgeSaver, lines: list[dict[str, Any]]) -> None:

@@ -70,6 +70,7 @@ def test_acknowledged_puts_survive_kill_of_the_worker(
     with pair.redis() as client:
         client.flushall()
     check_acknowledged(open_saver(), worker.lines)
+    count(f"kill -9 of the worker, {ack}", acknowledged=len(worker.lines), lost=0, doubled=0)
 
 
 def test_the_check_sees_a_loss(open_saver: OpenSaver, start_worker: StartWorker, pair: Pair, place: Place) -> None:

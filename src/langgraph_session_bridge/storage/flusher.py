@@ -166,7 +166,7 @@ class Flusher:
                 return  # closing flushes what this process put, and nothing else
             if loop.time() >= next_poll:
                 next_poll = loop.time() + settings.flush_poll_s
-                await self._surviving("Looking for a new epoch", outage.notice(self._archive, self._journal))
+                await self._surviving("Looking for a new epoch", self._look_for_epoch())
                 await self._surviving("Looking for unflushed entries", self._look_for_entries())
             for shard in list(self._shared.dirty_shards):
                 if loop.time() >= self._resting.get(shard, 0.0):
@@ -208,10 +208,16 @@ class Flusher:
             self._shared.dirty_shards.add(shard)
             raise
 
+    async def _look_for_epoch(self) -> None:
+        """Returns to the journal if it answers again, and notices what other processes wrote past it."""
+        await outage.end(self._journal, self._shared)
+        await outage.notice(self._archive, self._journal)
+
     async def _look_for_entries(self) -> None:
         """Notices what other processes left in any shard, and how much that is, also while MongoDB is down."""
         known = self._shared.unflushed()
         backlog = await self._journal.backlog()
+        await self._journal.verify()  # an emptied journal is noticed here by a process that is idle
         self._shared.note_empty(known, {row.shard for row in backlog if not row.entries})
         self._shared.dirty_shards.update(row.shard for row in backlog if row.entries)
         if self._shared.telemetry.is_on:

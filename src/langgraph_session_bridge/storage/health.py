@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from langgraph_session_bridge.errors import SessionBridgeError, UnavailableError
 from langgraph_session_bridge.storage.breaker import BreakerState
+from langgraph_session_bridge.storage.losses import Loss
 from langgraph_session_bridge.storage.protocols import Archive, Backlog, Journal
 from langgraph_session_bridge.storage.shared import Shared
 
@@ -39,7 +40,7 @@ class Health:
 
     Attributes:
         verdict: `ok`; `degraded` (puts and reads work, but Redis is down or bypassed, MongoDB is down, or there are
-            dead letters or lost entries); `down` (neither tier answers).
+            dead letters, lost entries or losses); `down` (neither tier answers).
         mongodb: The archive.
         redis: The journal; `None` without one.
         breaker: `open` while this process leaves a Redis alone that did not answer, `half-open` while one call tries it
@@ -51,6 +52,7 @@ class Health:
         oldest_unflushed_s: Age of the oldest of them; `None` without any.
         dead_letters: What MongoDB refuses for good; see `list_dead`.
         lost_entries: Entries whose documents vanished from Redis before they were flushed, noticed by this process.
+        losses: When Redis lost its memory, or the newest part of it, while this process ran: the latest of them.
         hit_rate: Share of this process's reads that Redis answered; `None` before the first.
     """
 
@@ -64,6 +66,7 @@ class Health:
     oldest_unflushed_s: float | None
     dead_letters: int | None
     lost_entries: int
+    losses: Sequence[Loss]
     hit_rate: float | None
 
 
@@ -98,9 +101,9 @@ def _health(
     counters = shared.counters
     reads = counters["hot_reads"] + counters["cold_reads"]
     dead = None if backlog is None else sum(row.dead for row in backlog)
-    troubled = (
-        shared.writing_through or shared.breaker.state != "closed" or bool(dead) or bool(counters["lost_entries"])
-    )
+    losses = shared.witness.losses
+    bypassed = shared.writing_through or shared.breaker.state != "closed"
+    troubled = bypassed or bool(dead) or bool(counters["lost_entries"]) or bool(losses)
     tiers = [mongodb] if redis is None else [mongodb, redis]
     down = not any(tier.up for tier in tiers)
     healthy = all(tier.up for tier in tiers) and not troubled
@@ -115,5 +118,6 @@ def _health(
         oldest_unflushed_s=oldest,
         dead_letters=dead,
         lost_entries=counters["lost_entries"],
+        losses=losses,
         hit_rate=counters["hot_reads"] / reads if reads else None,
     )

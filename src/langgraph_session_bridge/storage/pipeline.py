@@ -320,5 +320,5 @@ class Pipeline:
             unflushed_bytes=sum(row.size for row in backlog),
             dead_letters=sum(row.dead for row in backlog),
             writing_through=self._shared.writing_through,
-            counters=dict(self._shared.counters),
+            counters={**self._shared.counters, "losses": self._shared.witness.count},
         )

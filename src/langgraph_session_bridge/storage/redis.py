@@ -12,6 +12,7 @@ import ormsgpack
 from langgraph_session_bridge.errors import JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.documents import Encoded, segment, thread_prefix, with_sequence
+from langgraph_session_bridge.storage.losses import Witness
 from langgraph_session_bridge.storage.protocols import (
     Append,
     Appended,
@@ -41,12 +42,17 @@ class RedisJournal:
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
         owns_client: bool,
+        witness: Witness | None = None,
     ) -> None:
-        """Keeps the journal of `deployment` on `client`, closing that only if `owns_client`."""
+        """Keeps the journal of `deployment` on `client`, closing that only if `owns_client`.
+
+        What `witness` saw of the server's memory through other clients is remembered.
+        """
         self.shards = shards
         self._settings = settings
         self._owns_client = owns_client
         headers = [self.header(shard) for shard in range(shards)]
+        self._witness = witness or Witness()
         self._scripts = ScriptRunner(
             client,
             settings,
@@ -54,6 +60,7 @@ class RedisJournal:
             scratch=self._key(0, "rights"),
             deployment=deployment,
             next_epoch=next_epoch,
+            witness=self._witness,
         )
 
     @property
@@ -131,15 +138,13 @@ class RedisJournal:
         tail = [x for d in request.documents for x in (int(d.first_wins), d.raw)]
         keys = (self._thread(request.thread_id), self._log(shard), self.header(shard))
         reply = await self._scripts.run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
-        if reply[0] == b"OK":
-            return Appended(
-                counter=reply[1],
-                entry_id=reply[2].decode(),
-                clean=bool(reply[3]),
-                epoch=int(reply[4]),
-                size=int(reply[5]),
-            )
-        return _refusal(reply)
+        if reply[0] != b"OK":
+            return _refusal(reply)
+        counter, entry_id, clean, epoch, stored = reply[1:]
+        self._witness.saw(shard, int(epoch), counter)
+        return Appended(
+            counter=counter, entry_id=entry_id.decode(), clean=bool(clean), epoch=int(epoch), size=int(stored)
+        )
 
     async def read(self, thread_id: str, ns: str, checkpoint_id: str) -> HotRead | Refused:
         """The head of a namespace (empty id) or one checkpoint, with parts and writes, in one round trip."""
@@ -302,12 +307,15 @@ class RedisJournal:
         pipe = self._scripts.client.pipeline(transaction=False)
         for shard in range(self.shards):
             pipe.xlen(self._log(shard))
-            pipe.hget(self.header(shard), "b")
+            pipe.hmget(self.header(shard), "b", "ep")
             pipe.xlen(self._key(shard, "dead"))
         answers = await self._scripts.guarded(pipe.execute)
+        rows = list(enumerate(zip(answers[::3], answers[1::3], answers[2::3], strict=True)))
+        for shard, (_, (_, epoch), _) in rows:
+            self._scripts.noticed(shard, (epoch or b"").decode())
         return [
             Backlog(shard=shard, entries=entries, size=max(0, int(size or 0)) if entries else 0, dead=dead)
-            for shard, (entries, size, dead) in enumerate(zip(answers[::3], answers[1::3], answers[2::3], strict=True))
+            for shard, (entries, (size, _), dead) in rows
         ]
 
     async def oldest_s(self) -> float | None:

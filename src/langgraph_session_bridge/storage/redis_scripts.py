@@ -12,6 +12,7 @@ from redis import exceptions as redis_errors
 
 from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.losses import Found, Witness
 from langgraph_session_bridge.storage.protocols import JournalFacts
 from langgraph_session_bridge.storage.redis_rights import missing_right
 from langgraph_session_bridge.storage.redis_server import inspect_server
@@ -65,6 +66,7 @@ class ScriptRunner:
         scratch: str,
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
+        witness: Witness,
     ) -> None:
         """Runs on `client`; `headers` are the keys of the shards' headers, in order; `scratch` is one without use."""
         self.client = client
@@ -74,6 +76,7 @@ class ScriptRunner:
         self._scratch = scratch
         self._deployment = deployment
         self._next_epoch = next_epoch
+        self._witness = witness
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         self._verifying = asyncio.Lock()
         self._epochs: dict[int, str] = {}
@@ -140,6 +143,11 @@ class ScriptRunner:
         """Makes the next call prove the server again."""
         self._epochs = {}
 
+    def noticed(self, shard: int, epoch: str) -> None:
+        """Makes the next call prove the server again if a shard's epoch is not the one that was proven."""
+        if self._epochs.get(shard, epoch) != epoch:
+            self.doubt()
+
     async def verify(self, *, force_epoch: bool = False) -> None:
         """Proves the server's durability settings and our rights, stamps each shard with the epoch, loads the scripts.
 
@@ -152,21 +160,23 @@ class ScriptRunner:
                 return
             self.facts, run_id = await self.guarded(inspect_server, self.client, self._settings)
             await self.guarded(self.client.eval, self._sources["rights"], 1, self._scratch, "")
-            ordinal, epochs = "", {}
+            ordinal, found = "", {}
             for shard in range(len(self._headers)):
-                ordinal, epochs[shard] = await self._stamp(shard, run_id, ordinal, force=force_epoch)
+                ordinal, found[shard] = await self._stamp(shard, run_id, ordinal, force=force_epoch)
             for source in self._sources.values():
                 await self.guarded(self.client.eval, source, 0)
-            self._epochs = epochs
+            self._witness.compare(found)
+            self._epochs = {shard: str(now.epoch) for shard, now in found.items()}
 
-    async def _stamp(self, shard: int, run_id: str, ordinal: str, *, force: bool) -> tuple[str, str]:
-        """Stamps one shard; returns the ordinal asked for meanwhile (one serves all shards) and the shard's epoch."""
+    async def _stamp(self, shard: int, run_id: str, ordinal: str, *, force: bool) -> tuple[str, Found]:
+        """Stamps one shard; returns the ordinal asked for meanwhile (one serves all shards), and what it found."""
         key = self._headers[shard]
         while True:
             args = (ordinal, run_id, self._deployment, int(force))
             reply = await self.guarded(self.client.eval, self._sources["epoch"], 1, key, *args)
             if reply[0] == b"OK":
-                return ordinal, reply[1].decode()
+                epoch, began, counter, blank = map(int, reply[1:])
+                return ordinal, Found(epoch=epoch, began=began, counter=counter, blank=bool(blank) and epoch > 1)
             if reply[0] == b"FOREIGN":
                 message = (
                     f"The Redis keys with prefix {self._settings.prefix!r} belong to another MongoDB database "

@@ -146,6 +146,7 @@ class Runtime:
             deployment=archive.deployment["id"],
             next_epoch=archive.next_epoch,
             owns_client=self._owns_clients,
+            witness=self.shared.witness,
         )
         try:
             await journal.verify()

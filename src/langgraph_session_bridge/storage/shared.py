@@ -15,6 +15,7 @@ from langgraph_session_bridge.storage.breaker import Breaker
 from langgraph_session_bridge.storage.chores import Chores
 from langgraph_session_bridge.storage.hints import Hints
 from langgraph_session_bridge.storage.lineages import OwnLineages
+from langgraph_session_bridge.storage.losses import Witness
 from langgraph_session_bridge.storage.protocols import Entry
 from langgraph_session_bridge.storage.turns import Turns
 from langgraph_session_bridge.telemetry import Telemetry
@@ -38,6 +39,7 @@ class Shared:
     flush_turns: Turns = field(default_factory=Turns)
     counters: Counter[str] = field(default_factory=Counter)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    witness: Witness = field(default_factory=Witness)
     writing_through: bool = False
     """True after a write went past an unreachable journal, until the journal is back under a new epoch."""
     epoch: int = 0

@@ -1,15 +1,18 @@
 """Puts steps of several threads, one writer each, and prints a line for each acknowledged put.
 
-Arguments: addresses, settings, threads, first step, steps (-1: until killed). Stays until its input ends.
+Arguments: addresses, settings, threads, first step, steps (-1: until killed), and what is broken in it (see
+`faults.broken`), if anything. Stays until its input ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import sys
 import threading
 
+from faults.broken import BREAKS
 from faults.harness import put_step, put_step_writes
 
 from langgraph_session_bridge import SessionBridgeSaver
@@ -32,8 +35,11 @@ def write(saver: SessionBridgeSaver, thread: str, start: int, steps: int) -> Non
 
 
 def main() -> None:
-    mongodb_uri, redis_url, settings, threads, start, steps = json.loads(sys.argv[1])
-    with SessionBridgeSaver.from_conn_string(mongodb_uri, redis_url, **settings) as saver:
+    mongodb_uri, redis_url, settings, threads, start, steps, *broken = json.loads(sys.argv[1])
+    with contextlib.ExitStack() as stack:
+        for name in broken:
+            stack.enter_context(BREAKS[name]())
+        saver = stack.enter_context(SessionBridgeSaver.from_conn_string(mongodb_uri, redis_url, **settings))
         writers = [threading.Thread(target=write, args=(saver, thread, start, steps)) for thread in threads]
         for writer in writers:
             writer.start()

@@ -7,7 +7,7 @@
 --   W/<ns>/<cid>   pending writes, oldest first: a line "sequence field" each (a later line for a field counts)
 --   ask/<ns>       note that the namespace is being read from the archive
 --   everything else: documents, named as in the archive
--- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · n, b backlog · asks notes given
+-- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · ec counter when the epoch began · n, b backlog · asks notes given
 
 -- Called without arguments: being loaded. (SCRIPT LOAD would do, but Redis 6.2 restores what it loaded after a restart.)
 if #ARGV == 0 then return 0 end
