@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "round_number" in metafunc.fixturenames:
-        metafunc.parametrize("round_number", range(ROUNDS))
+        most = metafunc.definition.get_closest_marker("most_rounds")
+        metafunc.parametrize("round_number", range(min(ROUNDS, most.args[0]) if most else ROUNDS))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

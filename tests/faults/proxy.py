@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, to cut, delay, hold or black-hole what passes."""
+"""A TCP proxy in front of a server, to cut, delay, hold, black-hole or half-open what passes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Proxy:
     def __init__(self, server: Address) -> None:
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, socket.socket] = {}
+        self._deserted: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._clear = threading.Event()
         self._clear.set()
@@ -53,10 +54,18 @@ class Proxy:
     def cut(self) -> None:
         """Ends every connection."""
         with self._lock:
-            sockets = list(self._open)
+            sockets = [*self._open, *self._open.values()]
         for end in sockets:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+            _end(end)
+
+    def desert(self) -> int:
+        """Half-opens every connection: the server's end is gone, the client's looks established; returns how many."""
+        with self._lock:
+            pairs = dict(self._open)
+            self._deserted |= set(pairs)
+        for server in pairs.values():
+            _end(server)
+        return len(pairs)
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
@@ -108,19 +117,22 @@ class Proxy:
             client.close()
             return
         with self._lock:
-            self._open |= {client, server}
+            self._open[client] = server
         back = threading.Thread(target=self._pass, args=(server, client, False), daemon=True)
         back.start()
         self._pass(client, server, True)
         back.join()
         with self._lock:
-            self._open -= {client, server}
+            self._open.pop(client, None)
+            self._deserted.discard(client)
         client.close()
         server.close()
 
     def _pass(self, source: socket.socket, target: socket.socket, request: bool) -> None:
         try:
             while chunk := source.recv(1 << 16):
+                if source in self._deserted:
+                    continue
                 if self._hold_if is None:
                     self._clear.wait()
                 elif request and self._hold_if in chunk:
@@ -137,11 +149,16 @@ class Proxy:
         except OSError:
             pass
         finally:
-            for end in (source, target):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+            _end(source)
+            if target not in self._deserted:
+                _end(target)
 
     def close(self) -> None:
         self._clear.set()
         self._listener.close()
         self.cut()
+
+
+def _end(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
