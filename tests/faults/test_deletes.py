@@ -41,6 +41,7 @@ def assert_gone(thread: str, *readers: SessionBridgeSaver) -> None:
         assert list(reader.list(at(thread, ABSENT))) == [], f"{thread} came back"
 
 
+@pytest.mark.timeout(120 + RACES)
 def test_a_delete_that_races_flushes_is_final(open_saver: OpenSaver, pair: Pair, start_worker: StartWorker) -> None:
     """Two savers and a process flush all the time; each thread is deleted while its puts are being flushed."""
     saver = open_saver(flush_interval_s=0.002, flush_poll_s=0.005, lease_ttl_s=0.01)

@@ -82,10 +82,10 @@ def written(there: dict[int, Any], line: Line) -> bool:
 def check_told(saver: SessionBridgeSaver, lost: list[Line]) -> None:
     """Whoever asks learns when, and every lost put was acknowledged in that time."""
     losses = saver.health().losses
-    assert bool(losses) == bool(lost), f"{len(lost)} puts are lost, told was {[str(loss) for loss in losses]}"
     if lost:
         assert len(losses) == saver.stats().counters["losses"] == 1
-        assert losses[0].since <= min(line["at"] for line in lost)
+        first = min(line["at"] for line in lost)
+        assert first - 0.5 <= losses[0].since <= first
         assert losses[0].until >= max(line["at"] for line in lost)
         assert saver.health().verdict == "degraded"
 

@@ -50,7 +50,7 @@ def test_a_loss_is_told_once() -> None:
     assert witness.compare(found(3, 1)) is None
 
 
-def test_the_window_begins_with_the_last_put_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_window_begins_with_the_first_put_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(losses.time, "time", lambda: now[0])
     witness = seen()
@@ -61,8 +61,18 @@ def test_the_window_begins_with_the_last_put_that_is_there(monkeypatch: pytest.M
     now[0] += 30
     loss = witness.compare(found(2, 7))
     assert loss is not None
-    assert (loss.since, loss.until, loss.shards) == (1007.0, 1040.0, 1)
-    assert "1970-01-01T00:16:47.000+00:00 and 1970-01-01T00:17:20.000+00:00" in str(loss)
+    assert (loss.since, loss.until, loss.shards) == (1008.0, 1040.0, 1)
+    assert "1970-01-01T00:16:48.000+00:00 and 1970-01-01T00:17:20.000+00:00" in str(loss)
+
+
+def test_a_pause_before_what_is_lost_is_not_in_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(losses.time, "time", lambda: now[0])
+    witness = seen(1, 2, 3)
+    now[0] += 3600
+    witness.saw(0, 1, 4)
+    loss = witness.compare(found(2, 3))
+    assert loss is not None and loss.since == 4600.0
 
 
 def test_a_window_of_many_puts_begins_no_later_than_what_is_lost() -> None:

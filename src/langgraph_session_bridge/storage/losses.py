@@ -117,15 +117,16 @@ class _Shard:
         self.epoch = found.epoch
         self._counter = found.counter
         self._samples = deque([(time.time(), found.counter)], maxlen=_SAMPLES)
+        """Until when a counter was the highest that had been seen."""
 
     def saw(self, counter: int) -> None:
         """A higher counter than before; lower ones are late answers."""
         if counter <= self._counter:
             return
-        self._counter = counter
+        before, self._counter = self._counter, counter
         now = time.time()
         if now - self._samples[-1][0] >= _SAMPLE_S:
-            self._samples.append((now, counter))
+            self._samples.append((now, before))
 
     def misses(self, found: Found) -> bool:
         """Whether a new epoch began with less than was seen."""
