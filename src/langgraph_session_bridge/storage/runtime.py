@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from langgraph_session_bridge.blocking import HomeLoop, run_blocking, running_loop
-from langgraph_session_bridge.errors import ClosedError, EventLoopError, SessionBridgeError
+from langgraph_session_bridge.errors import ClosedError, EventLoopError, JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.breaker import Breaker
@@ -288,7 +288,8 @@ class Runtime:
                 await _on_loop(self.home, self._stop_background())
             if pipeline.flusher is not None:
                 await pipeline.flush_own()
-                await pipeline.flusher.release_leases()
+                with contextlib.suppress(JournalUnavailableError):  # they end by themselves
+                    await pipeline.flusher.release_leases()
             with contextlib.suppress(TimeoutError):  # whatever is left untidied works as well
                 await asyncio.wait_for(pipeline.tidier.run_ready(), _EXIT_TIDY_S)
         except SessionBridgeError as error:
