@@ -41,6 +41,18 @@ def test_without_redis_it_is_degraded_until_redis_is_back(open_saver: OpenSaver,
     wait_until(lambda: saver.health().verdict == "ok", "all is well again")
 
 
+def test_a_saver_that_is_idle_returns_to_redis_by_itself(open_saver: OpenSaver, pair: Pair) -> None:
+    saver = open_saver(flush_poll_s=0.1)
+    put_step(saver, "t", 0)
+    saver.flush()
+    pair.kill("redis")
+    put_step(saver, "t", 1)
+    assert saver.health().writing_through
+    pair.revive()
+    wait_until(lambda: saver.health().verdict == "ok", "all is well again")
+    assert not saver.health().writing_through
+
+
 def test_a_mongodb_that_is_frozen_is_seen_within_seconds(open_saver: OpenSaver, pair: Pair) -> None:
     saver = open_saver(**NEVER)
     put_step(saver, "t", 0)

@@ -71,12 +71,13 @@ def there(saver: SessionBridgeSaver, line: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("lose", [flushall, lose_disk])
 def test_a_process_that_is_idle_is_told_too(
-    open_saver: OpenSaver, pair: Pair, lose: Any, caplog: pytest.LogCaptureFixture
+    open_saver: OpenSaver, pair: Pair, place: Place, lose: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is put or read: its flusher looks once in a while."""
+    """Nothing is put, read or left to be flushed: it looks once in a while."""
     start = time.time()
-    saver = open_saver(flush_interval_s=0.05, flush_poll_s=0.1)
+    saver = open_saver(flush_interval_s=0.05, flush_poll_s=0.3, lease_ttl_s=0.2)
     run_steps(saver, "t", 0, 3)
+    wait_until(lambda: not place.keys("*:lease") and not saver._runtime.shared.dirty_shards, "it is idle")
     lose(pair)
     wait_until(lambda: saver._runtime.shared.witness.losses, "the loss is noticed")
     loss = saver.health().losses[0]
@@ -86,7 +87,7 @@ def test_a_process_that_is_idle_is_told_too(
 
 def test_each_process_tells_what_it_saw_itself(open_saver: OpenSaver, pair: Pair) -> None:
     """The second one comes when the first has stamped the new memory, and has put more than was there before."""
-    first, second, later = (open_saver(**NEVER) for _ in range(3))
+    first, second, later = (open_saver(shards=1, **NEVER) for _ in range(3))
     run_steps(first, "a", 0, 2)
     run_steps(second, "a-too", 0, 3)
     flushall(pair)

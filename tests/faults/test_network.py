@@ -33,8 +33,9 @@ def proxies(pair: Pair) -> Iterator[Proxies]:
 
 
 @pytest.fixture
-def saver(proxies: Proxies, place: Place, request: pytest.FixtureRequest) -> Iterator[SessionBridgeSaver]:
+def saver(proxies: Proxies, place: Place, open_saver: OpenSaver) -> Iterator[SessionBridgeSaver]:
     """All its connections go through the proxies."""
+    open_saver(**NEVER).setup()  # a patient one, since indexes take their time
     names = {"database": place.name, "prefix": place.name}
     addresses = (proxies["mongodb"].mongodb_uri, proxies["redis"].redis_url)
     with SessionBridgeSaver.from_conn_string(*addresses, **{**RESTLESS, **names, "ack": "cache"}) as saver:
