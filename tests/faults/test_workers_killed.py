@@ -57,8 +57,7 @@ def test_acknowledged_puts_survive_kill_of_the_worker(
     if ack != "majority" and not flushing:
         assert log > 0, "nothing was unflushed, so nothing was tested"
     reader = open_saver(**NEVER)
-    count = check_acknowledged(reader, worker.lines)
-    assert count >= 40
+    assert check_acknowledged(reader, worker.lines) >= 40
     reader.flush()
     stats = reader.stats()
     assert (stats.unflushed_entries, stats.unflushed_bytes) == (0, 0)
