@@ -35,8 +35,11 @@ class Violation:
     why: str
 
 
-def violations(history: Iterable[Event], *, initial: int = -1) -> list[Violation]:
-    """Every read that contradicts the calls before it; empty if the history is linearizable."""
+def violations(history: Iterable[Event], *, initial: int = -1, lag_s: float = 0.0) -> list[Violation]:
+    """Every read that contradicts the calls before it; empty if the history is linearizable.
+
+    With `lag_s`, calls that ended less than that before a read do not bind it.
+    """
     events = list(history)
     puts = [event for event in events if event.kind == "put"]
     reads = [event for event in events if event.kind == "read"]
@@ -47,8 +50,8 @@ def violations(history: Iterable[Event], *, initial: int = -1) -> list[Violation
         born = max(read.start, begun.get(read.value, read.start))
         reasons = (
             _unexplained(read, begun, initial),
-            _stale(read, born, "acknowledged", acknowledged.before(born)),
-            _stale(read, born, "read", seen.before(born)),
+            _stale(read, born, "acknowledged", acknowledged.before(born - lag_s)),
+            _stale(read, born, "read", seen.before(born - lag_s)),
         )
         found += [Violation(read=read, why=why) for why in reasons if why]
     return found

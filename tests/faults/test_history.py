@@ -30,6 +30,12 @@ def test_a_stale_read_is_found() -> None:
     assert found.why == "returned 0, though 1 was acknowledged 1.0000 s before"
 
 
+def test_a_lag_excuses_reads_that_are_behind_by_less() -> None:
+    history = [put(0, 0, 1), put(1, 2, 3), read(0, 4, 5)]
+    assert violations(history, lag_s=1.1) == []
+    assert len(violations(history, lag_s=0.9)) == 1
+
+
 def test_a_read_that_goes_back_is_found_though_nothing_was_acknowledged() -> None:
     (found,) = violations([put(0, 0, 1), put(1, 2, FOREVER), read(1, 3, 4), read(0, 5, 6)])
     assert "1 was read 1.0000 s" in found.why

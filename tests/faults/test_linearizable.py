@@ -19,6 +19,10 @@ from .tally import count
 OpenSaver = Callable[..., SessionBridgeSaver]
 Nemesis = Callable[[Pair, Proxy, Clients], None]
 POLLED = {"flush_interval_s": 0.02, "flush_poll_s": 0.1}
+OUTAGE_S = 0.5
+LAG_S = 2.0
+"""How long a reader may be behind while Redis comes back: half a second until whoever writes past it tries it again, a
+poll of `POLLED`, and what a busy machine adds."""
 
 
 def no_fault(pair: Pair, proxy: Proxy, clients: Clients) -> None:
@@ -27,8 +31,9 @@ def no_fault(pair: Pair, proxy: Proxy, clients: Clients) -> None:
 
 def kill_valkey(pair: Pair, proxy: Proxy, clients: Clients) -> None:
     pair.kill("redis")
-    time.sleep(0.5)  # long enough to be written past
+    time.sleep(OUTAGE_S)  # long enough to be written past
     pair.revive()
+    time.sleep(OUTAGE_S + LAG_S)  # afterwards nobody may be behind
 
 
 def kill_mongod(pair: Pair, proxy: Proxy, clients: Clients) -> None:
@@ -56,7 +61,7 @@ def proxy(pair: Pair) -> Iterator[Proxy]:
 
 @pytest.fixture
 def open_through(proxy: Proxy, place: Place, pair: Pair) -> Iterator[OpenSaver]:
-    """Opens savers that share nothing, as processes would: writers, and readers that flush nothing."""
+    """Opens savers that share nothing, as processes would: writers and readers."""
     opened = []
 
     def open_one(**settings: Any) -> SessionBridgeSaver:
@@ -78,7 +83,7 @@ def run(open_one: OpenSaver, acks: list[str], nemesis: Nemesis, pair: Pair, prox
     """Three writers and two readers, before, under and after the fault."""
     clients = Clients()
     writers = [open_one(ack=ack, **POLLED) for ack in acks]
-    readers = [open_one(**NEVER) for _ in range(2)]
+    readers = [open_one(flush_interval_s=0.05, flush_poll_s=0.1) for _ in range(2)]
     for saver in (*writers, *readers):
         saver.setup()
     for saver in writers:
@@ -92,41 +97,40 @@ def run(open_one: OpenSaver, acks: list[str], nemesis: Nemesis, pair: Pair, prox
     return clients
 
 
-def check(row: str, clients: Clients) -> None:
-    found = violations(clients.history)
+def check(row: str, clients: Clients, lag_s: float = 0.0) -> None:
+    found = violations(clients.history, lag_s=lag_s)
+    behind = len(violations(clients.history))
     puts, reads = clients.counts()
     assert not found, f"{len(found)} of {reads} reads, the first: {found[0]}"
-    count(f"one head for all, {row}", acknowledged=puts, reads=reads, refused=clients.refused, violations=0)
+    count(f"one head for all, {row}", acknowledged=puts, reads=reads, refused=clients.refused, behind=behind)
 
 
-@pytest.mark.parametrize("nemesis", [no_fault, kill_valkey, kill_mongod, cut_everybody, desert_everybody])
-def test_majority_puts_have_one_head(
-    open_through: OpenSaver, pair: Pair, proxy: Proxy, nemesis: Nemesis, round_number: int
-) -> None:
-    check(f"majority, {nemesis.__name__}", run(open_through, ["majority"] * 3, nemesis, pair, proxy))
-
-
-@pytest.mark.parametrize("nemesis", [no_fault, kill_mongod, cut_everybody])
-@pytest.mark.parametrize("acks", [["cache"] * 3, ["cache", "majority", "cache"]], ids=["cache", "mixed"])
+@pytest.mark.parametrize("nemesis", [no_fault, kill_mongod, cut_everybody, desert_everybody])
+@pytest.mark.parametrize("acks", [["cache"] * 3, ["cache", "majority", "cache"], ["majority"] * 3], ids="-".join)
 def test_while_redis_answers_puts_of_every_level_have_one_head(
     open_through: OpenSaver, pair: Pair, proxy: Proxy, nemesis: Nemesis, acks: list[str], round_number: int
 ) -> None:
-    level = "mixed" if len(set(acks)) > 1 else acks[0]
-    check(f"{level}, {nemesis.__name__}", run(open_through, acks, nemesis, pair, proxy))
+    # Whoever meets several deserted connections in a row takes Redis for gone, and writes past it for a moment.
+    lag_s = LAG_S if nemesis is desert_everybody else 0.0
+    clients = run(open_through, acks, nemesis, pair, proxy)
+    check(f"{'mixed' if len(set(acks)) > 1 else acks[0]}, {nemesis.__name__}", clients, lag_s)
 
 
-def test_while_redis_is_gone_no_reader_of_cache_puts_goes_back(
+def test_majority_puts_have_one_head_again_soon_after_redis_was_killed(
     open_through: OpenSaver, pair: Pair, proxy: Proxy, round_number: int
 ) -> None:
-    """It may be served what MongoDB has, and cannot know that this is old; afterwards all is there again."""
+    """While some write past Redis and others are back on it, a reader may be behind, and only then."""
+    check("majority, kill_valkey", run(open_through, ["majority"] * 3, kill_valkey, pair, proxy), LAG_S)
+
+
+def test_cache_puts_have_one_head_again_soon_after_redis_was_killed(
+    open_through: OpenSaver, pair: Pair, proxy: Proxy, round_number: int
+) -> None:
+    """A reader without Redis may be served what MongoDB has, and cannot know that this is old."""
     clients = run(open_through, ["cache"] * 3, kill_valkey, pair, proxy)
-    for who in ("0", "1"):
-        assert violations(clients.seen_by(who)) == []
+    check("cache, kill_valkey", clients, LAG_S + OUTAGE_S)
     latest = max(event.value for event in clients.history if event.kind == "put" and event.end < FOREVER)
     assert head_of(open_through(**NEVER)) >= latest
-    stale = len(violations(clients.history))
-    puts, reads = clients.counts()
-    count("cache, kill_valkey (own order only)", acknowledged=puts, reads=reads, went_back=0, stale_reads=stale)
 
 
 def test_a_reader_of_mongodb_alone_is_found_out(open_through: OpenSaver, pair: Pair, proxy: Proxy) -> None:

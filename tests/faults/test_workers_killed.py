@@ -32,6 +32,7 @@ from .harness import (
     run_steps,
     wait_until,
 )
+from .tally import count
 
 OpenSaver = Callable[..., SessionBridgeSaver]
 StartWorker = Callable[..., Worker]
