@@ -235,7 +235,7 @@ def stamp_one_shard_late(saver: SessionBridgeSaver, pair: Pair, place: Place, *,
         with pair.redis() as client:
             shard = (besides + 1) % journal.shards
             client.hset(f"{place.name}:{{s{shard:03d}}}:header", "ep", newer)
-        journal._scripts._epochs.clear()
+        journal.doubt()
 
     run(stamp(), "")
 

@@ -184,12 +184,26 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFacts:
-    """What the journal's server was proven to do."""
+    """What the journal's servers were proven to do; `None` where nothing is known, the weakest where they differ.
+
+    Attributes:
+        server: Names and versions.
+        appendonly: Whether they keep an append-only file.
+        appendfsync_always: Whether every write is on disk before it is acknowledged.
+        eviction_policy: What they evict when memory is full.
+        failover: Whether a replica may take over without the newest writes.
+    """
 
     server: str
     appendonly: bool | None
     appendfsync_always: bool | None
     eviction_policy: str | None
+    failover: bool = False
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether what was acknowledged survives everything but the loss of a disk."""
+        return bool(self.appendfsync_always) and not self.failover
 
 
 class Journal(Protocol):

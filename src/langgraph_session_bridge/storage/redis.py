@@ -25,6 +25,7 @@ from langgraph_session_bridge.storage.protocols import (
     sequence,
 )
 from langgraph_session_bridge.storage.redis_scripts import ScriptRunner
+from langgraph_session_bridge.storage.redis_server import close, server_time
 from langgraph_session_bridge.storage.runs import BLOCK, Piece, Run
 
 
@@ -39,14 +40,24 @@ class RedisJournal:
         shards: int,
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
+        newest_epoch: Callable[[], Awaitable[int]],
+        on_change: Callable[[int, int], None],
         owns_client: bool,
     ) -> None:
-        """Keeps the journal of `deployment` on `client`, closing that only if `owns_client`."""
+        """Keeps the journal of `deployment` on `client`, closing that only if `owns_client`; see `ScriptRunner`."""
         self.shards = shards
         self._settings = settings
         self._owns_client = owns_client
         headers = [self.header(shard) for shard in range(shards)]
-        self._scripts = ScriptRunner(client, settings, headers=headers, deployment=deployment, next_epoch=next_epoch)
+        self._scripts = ScriptRunner(
+            client,
+            settings,
+            headers=headers,
+            deployment=deployment,
+            next_epoch=next_epoch,
+            newest_epoch=newest_epoch,
+            on_change=on_change,
+        )
 
     @property
     def facts(self) -> JournalFacts:
@@ -55,7 +66,7 @@ class RedisJournal:
 
     @property
     def epoch(self) -> int:
-        """Newest epoch that this process proved (0 before the first proof)."""
+        """Oldest epoch of a shard, as this process proved them last (0 before the first proof, or in doubt)."""
         return self._scripts.epoch
 
     def doubt(self) -> None:
@@ -293,10 +304,10 @@ class RedisJournal:
     async def oldest_s(self) -> float | None:
         """Age of the oldest unflushed entry of any shard, by the server's clock; `None` without any."""
         pipe = self._scripts.client.pipeline(transaction=False)
-        pipe.time()
         for shard in range(self.shards):
             pipe.xrange(self._log(shard), "-", "+", 1)
-        (seconds, micros), *firsts = await self._scripts.guarded(pipe.execute)
+        firsts = await self._scripts.guarded(pipe.execute)
+        seconds, micros = await self._scripts.guarded(server_time, self._scripts.client)
         born = [int(rows[0][0].partition(b"-")[0]) / 1000 for rows in firsts if rows]
         return max(0.0, seconds + micros / 1e6 - min(born)) if born else None
 
@@ -314,7 +325,7 @@ class RedisJournal:
     async def aclose(self) -> None:
         """Closes the client, unless it was passed in."""
         if self._owns_client:
-            await self._scripts.client.aclose()
+            await close(self._scripts.client)
 
 
 def _manifest(request: Append) -> bytes:

@@ -137,6 +137,8 @@ class Runtime:
             shards=archive.deployment["shards"],
             deployment=archive.deployment["id"],
             next_epoch=archive.next_epoch,
+            newest_epoch=archive.epoch,
+            on_change=self.shared.note_survived,
             owns_client=self._owns_clients,
         )
         try:

@@ -79,7 +79,7 @@ class JournalWriter:
             return
         if first := sent.appended.size > 0:  # a retry, laid out anew, may differ from what its first attempt stored
             _remember(self._shared, work, sent.generation, sent.prepared)
-        if level == "majority" or (work.control and not self._journal.facts.appendfsync_always):
+        if level == "majority" or (work.control and not self._journal.facts.keeps_all):
             await self._confirm(work, sent)
         else:
             shard = self._journal.shard_of(work.thread_id)
