@@ -82,9 +82,9 @@ def cut_off(primary: Process, replica: Process, key: str) -> None:
     ask(primary, "SET", f"{key}:filler", "x" * FILLER_BYTES)
 
 
-def lose_the_tail(primary: Process, replica: Process) -> None:
+def lose_the_tail(primary: Process, replica: Process, fault: int = signal.SIGKILL) -> None:
     """The primary is gone, and the replica takes over with what it had."""
-    primary.kill()
+    primary.signal(fault)
     replica.signal(signal.SIGCONT)
     wait_until(lambda: role_of(replica) == "master", "the replica took over")
 
@@ -145,6 +145,23 @@ def test_a_former_primary_that_is_back_with_an_older_memory_is_not_believed(
     check_head(open_saver(**NEVER), "t", 3, writes=False)
     check_head(saver, "t", 3, writes=False)
     wait_until(lambda: step_of(idle, "t") == 3, "the idle process noticed, too", 5)
+
+
+def test_a_failover_between_two_calls_is_noticed(cluster: Cluster, place: Place, open_saver: OpenSaver) -> None:
+    """No connection breaks: the demoted primary answers, and sends on to one that knows the scripts and the stamp."""
+    saver = open_saver(ack="majority", **NEVER)
+    put_step(saver, "t", 0)
+    first = cluster.primary_of(header := header_of(saver, place, "t"))
+    second = partner_of(cluster, first)
+    hand_over(second)
+    put_step(saver, "t", 1)
+    cluster.settle()
+    cut_off(second, first, header)
+    put_step(saver, "t", 2)
+    lose_the_tail(second, first, signal.SIGSTOP)
+    second.signal(signal.SIGCONT)
+    wait_until(lambda: role_of(second) == "slave", "demoted")
+    check_head(saver, "t", 2, writes=False)
 
 
 def step_of(saver: SessionBridgeSaver, thread: str) -> int:

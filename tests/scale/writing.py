@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.build import at
-from faults.harness import Place, Worker, acknowledged, check_tuple, put_step, wait_until
+from faults.harness import Place, acknowledged, check_tuple, put_step, wait_until
 
 from langgraph_session_bridge import SessionBridgeSaver
 

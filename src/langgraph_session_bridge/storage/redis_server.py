@@ -30,6 +30,12 @@ async def inspect_servers(client: Any, settings: Settings) -> JournalFacts:
     """
     servers = await ask_each(client)
     infos = [await ask("INFO") for ask in servers]
+    if not isinstance(client, RedisCluster) and any(int(info.get("cluster_enabled", 0)) for info in infos):
+        message = (
+            "This Redis is a node of a cluster, which a client for a single server cannot use. Give its address as "
+            "redis+cluster://host:port, or pass a redis.asyncio.RedisCluster."
+        )
+        raise ConfigurationError(message)
     configs = [await durability_config(ask) for ask in servers]
     policies = {config.get("maxmemory-policy") for config in configs}
     facts = JournalFacts(
