@@ -77,26 +77,23 @@ def the_watched() -> Iterator[Watched]:
 
 
 @pytest.fixture
-def replica_set(the_replica_set: ReplicaSet) -> Iterator[ReplicaSet]:
+def replica_set(the_replica_set: ReplicaSet) -> ReplicaSet:
     the_replica_set.settle()
-    yield the_replica_set
-    the_replica_set.settle()
+    return the_replica_set
 
 
 @pytest.fixture
-def cluster(the_cluster: Cluster) -> Iterator[Cluster]:
-    the_cluster.settle()
-    yield the_cluster
+def cluster(the_cluster: Cluster) -> Cluster:
     the_cluster.settle()
     the_cluster.flush()
+    return the_cluster
 
 
 @pytest.fixture
-def watched(the_watched: Watched) -> Iterator[Watched]:
-    the_watched.settle()
-    yield the_watched
+def watched(the_watched: Watched) -> Watched:
     the_watched.settle()
     the_watched.flush()
+    return the_watched
 
 
 @pytest.fixture

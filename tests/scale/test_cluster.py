@@ -7,13 +7,14 @@ import signal
 import pytest
 from contract.build import at
 from faults.harness import NEVER, Place, check_head, put_step, wait_until
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from langgraph_session_bridge import SessionBridgeSaver
 
 from .cluster import Cluster
 from .conftest import OpenSaver, StartWorker
-from .processes import Process
+from .processes import LOOPBACK, Process
 from .valkey import ask, client_of
 from .writing import Writers, check_archive
 
@@ -185,3 +186,31 @@ def test_an_orderly_failover_loses_nothing(cluster: Cluster, place: Place, open_
     assert "vanished_puts" not in saver.stats().counters
     saver.flush()
     assert sum(place.archived().values()) == 4
+
+
+def test_a_shard_that_moves_to_another_primary_takes_its_puts_along(
+    cluster: Cluster, place: Place, open_saver: OpenSaver
+) -> None:
+    """While a slot is on its way, puts may go to MongoDB; afterwards the new owner is proven."""
+    saver = open_saver(ack="cache", **NEVER)
+    for step in range(3):
+        put_step(saver, "t", step)
+    source = cluster.primary_of(header := header_of(saver, place, "t"))
+    target = next(node for node in cluster.primaries() if node is not source)
+    slot, names = key_slot(header.encode()), {node: ask(node, "CLUSTER", "MYID") for node in (source, target)}
+    ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
+    ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
+    put_step(saver, "t", 3)
+    for key in ask(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
+        ask(source, "MIGRATE", LOOPBACK, target.port, key, 0, 5000)
+    put_step(saver, "t", 4)
+    for node in (target, source):
+        ask(node, "CLUSTER", "SETSLOT", slot, "NODE", names[target])
+    wait_until(lambda: cluster.primary_of(header) is target, "moved")
+    put_step(saver, "t", 5)
+    for reader in (saver, open_saver(**NEVER)):
+        check_head(reader, "t", 5, writes=False)
+    saver.flush()
+    assert sum(place.archived().values()) == 6
+    assert "vanished_puts" not in saver.stats().counters
+    assert saver.stats().counters.get("lost_entries", 0) == 0

@@ -31,6 +31,8 @@ class Watched:
             self.sentinels = [add_sentinel(self._folder, port, config) for port in ports[3:]]
             self._wait_for_replicas()
             self._folder.start(self.sentinels)
+            for sentinel in self.sentinels:  # Sentinel looks at who is what every ten seconds, unless told otherwise
+                ask(sentinel, "SENTINEL", "DEBUG", "info-period", "300", "publish-period", "300")
             self.settle()
         except BaseException:
             self.close()

@@ -21,7 +21,7 @@ class Writers:
 
     def __init__(self, start_worker: StartWorker, levels: Sequence[str]) -> None:
         self.levels = levels
-        self.worker = start_worker(STEADY, levels)
+        self.worker = start_worker(STEADY, levels, operation_timeout_s=2.0)
         self.go_on(10)
 
     def lines(self, ack: str) -> list[dict[str, Any]]:

@@ -77,16 +77,18 @@ def open_redis(url: str, settings: Settings) -> Any:
         "retry": Retry(NoBackoff(), 0),  # a retry must be seen here: it may be a restart or a failover
     }
     try:
-        match address.kind:
-            case "cluster":
-                return _open_cluster(address, options)
-            case "sentinel":
-                return _open_sentinel(address, options, settings)
-        # The pool waits instead of failing. What the address says goes before what the settings say.
-        pool = BlockingConnectionPool.from_url(url, timeout=settings.operation_timeout_s, **options)
-        return Redis.from_pool(pool)
-    except (TypeError, ValueError, redis_errors.RedisClusterException) as error:
+        if address.kind == "cluster":
+            return _open_cluster(address, options)
+        if address.kind == "sentinel":
+            client = _open_sentinel(address, options, settings)
+        else:
+            # The pool waits instead of failing. What the address says goes before what the settings say.
+            pool = BlockingConnectionPool.from_url(url, timeout=settings.operation_timeout_s, **options)
+            client = Redis.from_pool(pool)
+        client.connection_pool.make_connection()  # not connected yet: refuses options that it does not know
+    except (TypeError, ValueError, redis_errors.RedisError, redis_errors.RedisClusterException) as error:
         raise ConfigurationError(f"The Redis address cannot be used: {error}.") from error
+    return client
 
 
 def _open_cluster(address: RedisAddress, options: dict[str, Any]) -> Any:

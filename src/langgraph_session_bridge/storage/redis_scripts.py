@@ -233,11 +233,11 @@ def raise_misconfigured(error: BaseException) -> None:
         ConfigurationError: It is.
     """
     cause = error.__cause__ if isinstance(error, redis_errors.RedisClusterException) else error
-    if isinstance(cause, redis_errors.AuthenticationError):
-        message = f"Redis refused the credentials: {cause}. Check the user and password in the URL."
-        raise ConfigurationError(message) from error
     if any(word in str(cause) for word in _UNAUTHENTICATED):
         message = f"Redis wants a user and password: {cause}. Put them into the URL."
+        raise ConfigurationError(message) from error
+    if isinstance(cause, redis_errors.AuthenticationError):
+        message = f"Redis refused the credentials: {cause}. Check the user and password in the URL."
         raise ConfigurationError(message) from error
     if "Cluster mode is not enabled" in str(error):
         message = f"This Redis is no cluster ({error}). Use redis:// instead of redis+cluster://."
