@@ -133,7 +133,7 @@ def test_a_former_primary_that_is_back_with_an_older_memory_is_not_believed(
 ) -> None:
     """It still has its scripts and its old stamp, and one that knew only that stamp would go on as if nothing was."""
     idle = open_saver(ack="cache", flush_interval_s=3600.0, flush_poll_s=0.2)
-    saver = open_saver(ack="majority", **NEVER)
+    saver = open_saver(ack="majority", operation_timeout_s=1.5, **NEVER)
     put_step(idle, "t", 0)
     first = cluster.primary_of(header := header_of(saver, place, "t"))
     second = partner_of(cluster, first)

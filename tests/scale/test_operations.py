@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from contract.build import at, chain, get
 from faults.harness import Place
-from promises.test_queries import work
+from promises.test_queries import trouble, work
 from pymongo import AsyncMongoClient
 from redis.asyncio import RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -20,9 +20,10 @@ from .processes import LOOPBACK
 from .watched import SERVICE, Watched
 
 
-async def check_operations(saver: Any) -> None:
+async def check_operations(saver: Any, database: Any) -> None:
     async with saver:
         await work(saver)
+        await trouble(saver, database)
         configs = await chain(saver, "t", 3)
         stats = await saver.astats()
         assert stats.journal.appendfsync_always and stats.journal.failover
@@ -36,12 +37,12 @@ async def check_operations(saver: Any) -> None:
         assert stats.counters.get("flush_failures", 0) == 0
 
 
-async def test_a_cluster_by_address(cluster: Cluster, place: Place) -> None:
-    await check_operations(place.open())
+async def test_a_cluster_by_address(cluster: Cluster, place: Place, mongo: Any) -> None:
+    await check_operations(place.open(), mongo[place.name])
 
 
-async def test_sentinel_by_address(watched: Watched, place: Place) -> None:
-    await check_operations(place.open())
+async def test_sentinel_by_address(watched: Watched, place: Place, mongo: Any) -> None:
+    await check_operations(place.open(), mongo[place.name])
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ async def mongo(place: Place) -> AsyncIterator[Any]:
 
 async def test_a_cluster_client_that_was_passed_in(cluster: Cluster, place: Place, mongo: Any) -> None:
     client = RedisCluster(startup_nodes=[ClusterNode(LOOPBACK, cluster.nodes[0].port)])
-    await check_operations(SessionBridgeSaver(mongo, client, database=place.name, prefix=place.name))
+    await check_operations(SessionBridgeSaver(mongo, client, database=place.name, prefix=place.name), mongo[place.name])
     assert await client.ping()
     await client.aclose()
 
@@ -61,7 +62,7 @@ async def test_a_cluster_client_that_was_passed_in(cluster: Cluster, place: Plac
 async def test_a_sentinel_client_that_was_passed_in(watched: Watched, place: Place, mongo: Any) -> None:
     sentinel = Sentinel([(LOOPBACK, process.port) for process in watched.sentinels])
     client = sentinel.master_for(SERVICE)
-    await check_operations(SessionBridgeSaver(mongo, client, database=place.name, prefix=place.name))
+    await check_operations(SessionBridgeSaver(mongo, client, database=place.name, prefix=place.name), mongo[place.name])
     assert await client.ping()
     await client.aclose()
     for asked in sentinel.sentinels:
