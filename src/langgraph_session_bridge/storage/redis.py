@@ -243,6 +243,11 @@ class RedisJournal:
         rows, parked = await self._scripts.guarded(pipe.execute)
         return [_entry(row_id, fields) for row_id, fields in rows], {name.decode() for name in parked}
 
+    async def still(self, shard: int, epoch: int) -> bool:
+        """Whether a shard has the memory of that epoch: then an entry that is gone was flushed, and not lost."""
+        reply = await self._scripts.run("now", shard, (self.header(shard),), lambda now: (now,))
+        return int(reply[1]) == epoch
+
     async def park(self, shard: int, entries: Sequence[Entry], reason: str) -> None:
         """Moves entries to the dead letters, and parks their threads."""
         args = (reason[:1000], *[entry.id for entry in entries])

@@ -46,6 +46,7 @@ _SCRIPTS = (
     "park",
     "redrive",
     "discard",
+    "now",
 )
 _RETRIES = 2
 
