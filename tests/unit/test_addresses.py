@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio import RedisCluster, Sentinel
+from redis.cluster import LoadBalancingStrategy
 
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.errors import ConfigurationError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.addresses import parse_redis_address
-from langgraph_session_bridge.storage.clients import open_redis
+from langgraph_session_bridge.storage.clients import check_redis, open_redis
 
 
 def test_a_single_server() -> None:
@@ -59,3 +61,15 @@ def test_what_cannot_be_used_is_named(url: str, words: str) -> None:
 async def test_an_option_that_the_driver_does_not_know_is_named(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"Redis address cannot be used: .*nonsense"):
         open_redis(f"{url}?nonsense=1", Settings())
+
+
+def test_clients_that_read_from_replicas_are_refused() -> None:
+    sentinel = Sentinel([("localhost", 26379)])
+    strategy = LoadBalancingStrategy.ROUND_ROBIN
+    for client in (sentinel.slave_for("journal"), RedisCluster("localhost", load_balancing_strategy=strategy)):
+        with pytest.deprecated_call(), pytest.raises(ConfigurationError, match="reads from replicas"):
+            check_redis(client)
+    with pytest.deprecated_call(), pytest.raises(ConfigurationError, match="reads from replicas"):
+        open_redis("redis+cluster://localhost?read_from_replicas=true", Settings())
+    for client in (sentinel.master_for("journal"), RedisCluster("localhost")):
+        check_redis(client)

@@ -14,6 +14,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError
@@ -78,7 +79,9 @@ def open_redis(url: str, settings: Settings) -> Any:
     }
     try:
         if address.kind == "cluster":
-            return _open_cluster(address, options)
+            client = _open_cluster(address, options)
+            _check_primaries(client)
+            return client
         if address.kind == "sentinel":
             client = _open_sentinel(address, options, settings)
         else:
@@ -136,3 +139,19 @@ def check_redis(client: Any) -> None:
     if client.get_encoder().decode_responses:
         message = "redis_client has decode_responses=True, which breaks binary values. Create it without that option."
         raise ConfigurationError(message)
+    _check_primaries(client)
+
+
+def _check_primaries(client: Redis | RedisCluster) -> None:
+    if _reads_replicas(client):
+        message = (
+            "The Redis client reads from replicas, which lag behind: a put that is not there yet would look flushed. "
+            "Leave `read_from_replicas` and `load_balancing_strategy` out, and use `Sentinel.master_for`."
+        )
+        raise ConfigurationError(message)
+
+
+def _reads_replicas(client: Redis | RedisCluster) -> bool:
+    if isinstance(client, RedisCluster):
+        return bool(client.read_from_replicas or getattr(client, "load_balancing_strategy", None))
+    return isinstance(client.connection_pool, SentinelConnectionPool) and not client.connection_pool.is_master
