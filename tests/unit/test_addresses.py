@@ -67,9 +67,9 @@ def test_clients_that_read_from_replicas_are_refused() -> None:
     sentinel = Sentinel([("localhost", 26379)])
     strategy = LoadBalancingStrategy.ROUND_ROBIN
     for client in (sentinel.slave_for("journal"), RedisCluster("localhost", load_balancing_strategy=strategy)):
-        with pytest.deprecated_call(), pytest.raises(ConfigurationError, match="reads from replicas"):
+        with pytest.raises(ConfigurationError, match="reads from replicas"):
             check_redis(client)
-    with pytest.deprecated_call(), pytest.raises(ConfigurationError, match="reads from replicas"):
-        open_redis("redis+cluster://localhost?read_from_replicas=true", Settings())
+    with pytest.raises(ConfigurationError, match="reads from replicas"):
+        open_redis("redis+cluster://localhost?load_balancing_strategy=round_robin", Settings())
     for client in (sentinel.master_for("journal"), RedisCluster("localhost")):
         check_redis(client)
