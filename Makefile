@@ -27,7 +27,7 @@ test: $(VENV)/.stamp-dev ## every test but the slow ones, on real servers, with 
 	$(PY) -m pytest --cov -m "not slow" $(ARGS)
 
 test-faults: $(VENV)/.stamp-dev ## kill, cut and stop things, ROUNDS=3 times each
-	LSB_FAULT_ROUNDS=$(ROUNDS) $(PY) -m pytest tests/faults $(ARGS)
+	LSB_FAULT_ROUNDS=$(ROUNDS) $(PY) -m pytest tests/faults tests/scale $(ARGS)
 
 bench: $(VENV)/.stamp-dev ## run every benchmarks/*.py
 	@set -e; for file in $(sort $(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(PY) "$$file" $(ARGS); done

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -235,7 +236,7 @@ def stamp_one_shard_late(saver: SessionBridgeSaver, pair: Pair, place: Place, *,
         with pair.redis() as client:
             shard = (besides + 1) % journal.shards
             client.hset(f"{place.name}:{{s{shard:03d}}}:header", "ep", newer)
-        journal._scripts._epochs.clear()
+        journal.doubt()
 
     run(stamp(), "")
 
@@ -252,3 +253,22 @@ def test_the_backlog_is_whole_again_after_kill_and_restart_of_redis(open_saver: 
     wait_until(lambda: other.flush() == 0, "flushed")
     for thread in ("a", "b", "c"):
         check_thread(saver, thread, 6)
+
+
+def test_a_majority_put_whose_entry_is_lost_while_it_waits_is_put_again(open_saver: OpenSaver, pair: Pair) -> None:
+    """It waits for MongoDB; then its entry is gone, which must not look as if somebody had flushed it."""
+    saver = open_saver(connect_timeout_s=0.2, operation_timeout_s=0.5, **NEVER)
+    put_step(saver, "t", 0)
+    saver.flush()
+    put_step(saver, "t", 1)
+    pair.kill("mongodb")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(put_step, saver, "t", 2, **SYNC)
+        with pair.redis() as client:
+            wait_until(lambda: sum(client.xlen(key) for key in client.scan_iter("*:log")) == 2, "journaled")
+        flushall(pair)
+        time.sleep(2.0)  # several tries to flush, which find nothing
+        pair.revive()
+        waiting.result(20)
+    flushall(pair)
+    check_head(open_saver(**NEVER), "t", 2, writes=False)

@@ -88,7 +88,10 @@ async def work(saver: Any) -> None:
     await listed(saver, None, filter={"source": "loop"}, limit=2)
     await listed(saver, None, before=configs[1])
     await saver.acopy_thread("a", "copy")
-    await saver.aprune(["b"])
+    await grow(saver, "list", 70)
+    await saver.acompact()
+    await saver.acompact(["a", "list"])
+    await saver.aprune(["b", "list"])
     await saver.aprune(["c"], strategy="delete")
     await saver.adelete_for_runs(["run-a"])
     await saver.adelete_thread("a")
@@ -99,6 +102,32 @@ async def work(saver: Any) -> None:
     await saver.astats()
     await saver.alist_dead()
     assert await saver.aget_tuple(at("a")) is None
+    assert (await saver.ahealth()).verdict == "ok"
+    assert (await saver.astats()).counters["merged_runs"] > 0
+
+
+async def grow(saver: Any, thread: str, length: int) -> None:
+    """A list over more than one block, and a pending write for each element: what is merged and thinned."""
+    config, elements = at(thread), []
+    for number in range(length):
+        elements.append(f"{number} {'x' * 300}")
+        config = await put(saver, config, {"log": list(elements)})
+        await saver.aput_writes(config, [("log", [f"{number + 1} {'x' * 300}"])], f"task-{number}")
+
+
+async def trouble(saver: Any, database: Any) -> None:
+    """Dead letters: made, listed, put back, given up, deleted with their thread."""
+    await database.command("collMod", "checkpoints", validator={"t": {"$nin": ["p1", "p2", "p3"]}})
+    for thread in ("p1", "p2", "p3"):
+        await chain(saver, thread, 2)
+    await saver.aflush()
+    assert {letter.thread_id for letter in await saver.alist_dead()} == {"p1", "p2", "p3"}
+    await saver.adelete_thread("p3")
+    assert await saver.adiscard(["p2"]) == 2
+    await database.command("collMod", "checkpoints", validator={})
+    assert await saver.aredrive(["p1"]) == 2
+    assert await saver.alist_dead() == []
+    await get(saver, at("p1"))
 
 
 async def test_every_query_has_equality_on_the_thread(servers: EmbeddedServers, store: str) -> None:
@@ -110,6 +139,8 @@ async def test_every_query_has_equality_on_the_thread(servers: EmbeddedServers, 
         redis = Redis.from_url(servers.redis_url)
         async with SessionBridgeSaver(mongo, redis if tier == "redis" else None, database=name, prefix=name) as saver:
             await work(saver)
+            if tier == "redis":
+                await trouble(saver, mongo[name])
         await mongo.drop_database(name)
         await redis.aclose()
         await mongo.close()

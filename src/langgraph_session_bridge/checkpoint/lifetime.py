@@ -73,7 +73,9 @@ class OpenSaver(BaseCheckpointSaver[str]):
 
         Args:
             mongodb_uri: For example `mongodb://localhost:27017/?replicaSet=rs0`.
-            redis_url: For example `redis://localhost:6379/0`, `rediss://…` or `unix://…`; `None` for MongoDB only.
+            redis_url: For example `redis://localhost:6379/0`, `rediss://…` (TLS), `unix://…`,
+                `redis+cluster://host:port,host:port` or `redis+sentinel://host:port,host:port/service`; `None` for
+                MongoDB only.
             database: MongoDB database.
             prefix: First part of every Redis key; one deployment each.
             ack: When a put returns, see the class.

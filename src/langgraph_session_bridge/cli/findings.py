@@ -228,7 +228,13 @@ def of_acks(mongodb: MongoFacts | None, redis: RedisFacts | None, settings: Sett
     yield Finding(area="ack", subject="majority", verdict="ok", found=f"survives {', '.join(survives)}")
 
 
+_AT_FAILOVER = "; a failover may lose the newest puts"
+
+
 def _cache(facts: RedisFacts) -> Finding:
+    if facts.failover and facts.config.get("appendonly") == "yes":
+        found = "survives processes and a restart of Redis" + _AT_FAILOVER
+        return Finding(area="ack", subject="cache", verdict="ok", found=found)
     if _always(facts):
         return Finding(
             area="ack", subject="cache", verdict="ok", found="survives processes, Redis and, here, a power loss"
@@ -242,6 +248,10 @@ def _cache(facts: RedisFacts) -> Finding:
 
 
 def _aof(facts: RedisFacts, settings: Settings) -> Finding:
+    if _always(facts) and facts.failover:
+        found = "survives processes, and a power loss if the same Redis comes back" + _AT_FAILOVER
+        advice = "Use ack='majority' for what must survive it; interrupts and errors go to MongoDB."
+        return Finding(area="ack", subject="aof", verdict="warn", found=found, advice=advice)
     if _always(facts):
         return Finding(area="ack", subject="aof", verdict="ok", found="survives processes, Redis and a power loss")
     found = "not provable here"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,8 @@ from langgraph_session_bridge.storage.mongodb import MongoArchive
 from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.redis import RedisJournal
 from langgraph_session_bridge.storage.redis_rights import missing_right
-from langgraph_session_bridge.storage.redis_scripts import UNAVAILABLE
-from langgraph_session_bridge.storage.redis_server import durability_config
+from langgraph_session_bridge.storage.redis_scripts import UNAVAILABLE, raise_misconfigured
+from langgraph_session_bridge.storage.redis_server import ask_each, durability_config, may_fail_over, server_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +55,13 @@ class RedisFacts:
 
     Attributes:
         server: Name of the server program.
-        version: Of the Redis protocol that it speaks.
-        config: Durability and eviction settings; what `INFO` tells of them where `CONFIG GET` is refused.
-        used_memory: Bytes in use.
+        version: Of the Redis protocol that it speaks; the oldest of a cluster.
+        config: Durability and eviction settings, all values where the primaries of a cluster differ; what `INFO` tells
+            of them where `CONFIG GET` is refused.
+        used_memory: Bytes in use, on the fullest server.
         max_memory: Bytes that it may use; 0 without a bound.
-        last_fsync_ok: Whether its last write to the append-only file worked.
+        last_fsync_ok: Whether its last write to the append-only file worked, on every server.
+        failover: Whether a replica may take over without the newest writes.
         unflushed_entries: Journal entries that are not in MongoDB yet.
         unflushed_bytes: Bytes of their documents.
         fullest_entries: Unflushed entries of the fullest shard.
@@ -75,6 +78,7 @@ class RedisFacts:
     used_memory: int
     max_memory: int
     last_fsync_ok: bool
+    failover: bool = False
     unflushed_entries: int
     unflushed_bytes: int
     fullest_entries: int
@@ -143,23 +147,25 @@ async def inspect_redis(url: str, settings: Settings, shards: int) -> RedisFacts
     """
     async with _journal(url, settings, shards) as (client, journal):
         with explained_redis():
-            await client.ping()
+            servers = await ask_each(client)  # connects
             start = time.time()
-            seconds, micros = await client.time()
+            seconds, micros = await server_time(client)
             offset, trip = _offset(seconds + micros / 1e6, start)
-            info = await client.info()
-            config = await durability_config(client)
+            infos = [await ask("INFO") for ask in servers]
+            configs = [await durability_config(ask) for ask in servers]
             owners = {await client.hget(journal.header(shard), "id") for shard in range(shards)}
         backlog = await journal.backlog()
         firsts = [entry for row in backlog if row.entries for entry in (await journal.pending(row.shard, 1))[0]]
     oldest = min((int(entry.id.partition("-")[0]) / 1000 for entry in firsts), default=None)
+    fullest = max(infos, key=lambda info: int(info["used_memory"]) / (int(info.get("maxmemory", 0)) or math.inf))
     return RedisFacts(
-        server=str(info.get("server_name", "redis")),
-        version=str(info["redis_version"]),
-        config=config,
-        used_memory=int(info.get("used_memory", 0)),
-        max_memory=int(info.get("maxmemory", 0)),
-        last_fsync_ok=info.get("aof_last_write_status", "ok") == "ok",
+        server=_united(info.get("server_name", "redis") for info in infos),
+        version=min((str(info["redis_version"]) for info in infos), key=_numbers),
+        config={name: _united(config.get(name, "unknown") for config in configs) for name in configs[0]},
+        used_memory=int(fullest["used_memory"]),
+        max_memory=int(fullest.get("maxmemory", 0)),
+        failover=may_fail_over(client, infos),
+        last_fsync_ok=all(info.get("aof_last_write_status", "ok") == "ok" for info in infos),
         unflushed_entries=sum(row.entries for row in backlog),
         unflushed_bytes=sum(row.size for row in backlog),
         fullest_entries=max((row.entries for row in backlog), default=0),
@@ -210,7 +216,16 @@ async def _archive(uri: str, settings: Settings) -> AsyncIterator[tuple[Any, Mon
 @asynccontextmanager
 async def _journal(url: str, settings: Settings, shards: int) -> AsyncIterator[tuple[Any, RedisJournal]]:
     client = open_redis(url, settings)
-    journal = RedisJournal(client, settings, shards=shards, deployment="", next_epoch=_no_epoch, owns_client=True)
+    journal = RedisJournal(
+        client,
+        settings,
+        shards=shards,
+        deployment="",
+        next_epoch=_no_epoch,
+        newest_epoch=_no_epoch,
+        on_change=_no_change,
+        owns_client=True,
+    )
     try:
         yield client, journal
     finally:
@@ -222,18 +237,29 @@ async def _no_epoch() -> int:
     raise AssertionError("inspection never stamps a shard")
 
 
+def _no_change(shard: int, survived: int) -> None:
+    raise AssertionError("inspection never stamps a shard")
+
+
 @contextmanager
 def explained_redis() -> Iterator[None]:
     """Turns errors of commands that bypass the journal into ours."""
     try:
         yield
-    except redis_errors.AuthenticationError as error:
-        message = f"Redis refused the credentials: {error}. Check the user and password in the URL."
-        raise ConfigurationError(message) from error
     except UNAVAILABLE as error:
+        raise_misconfigured(error)
         raise JournalUnavailableError(f"Redis did not answer ({type(error).__name__}: {error}).") from error
     except redis_errors.ResponseError as error:
         raise missing_right(error) or ConfigurationError(f"Redis refused the operation: {error}.") from error
+
+
+def _united(values: Iterable[str]) -> str:
+    """What the servers of a cluster have in common; all that they have, where they differ."""
+    return ", ".join(sorted(set(values)))
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
 def _topology(hello: Mapping[str, Any]) -> str:

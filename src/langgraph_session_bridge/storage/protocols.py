@@ -184,12 +184,26 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFacts:
-    """What the journal's server was proven to do."""
+    """What the journal's servers were proven to do; `None` where nothing is known, the weakest where they differ.
+
+    Attributes:
+        server: Names and versions.
+        appendonly: Whether they keep an append-only file.
+        appendfsync_always: Whether every write is on disk before it is acknowledged.
+        eviction_policy: What they evict when memory is full.
+        failover: Whether a replica may take over without the newest writes.
+    """
 
     server: str
     appendonly: bool | None
     appendfsync_always: bool | None
     eviction_policy: str | None
+    failover: bool = False
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether what was acknowledged survives everything but the loss of a disk."""
+        return bool(self.appendfsync_always) and not self.failover
 
 
 class Journal(Protocol):
@@ -215,6 +229,7 @@ class Journal(Protocol):
     async def hold(self, thread_id: str, ttl_s: float) -> bool: ...
     async def fence(self, thread_id: str, generation: int) -> None: ...
     async def merge(self, thread_id: str, generation: int, pages: Sequence[tuple[Run, bytes]]) -> bool: ...
+    async def still(self, shard: int, epoch: int) -> bool: ...
     async def pending(self, shard: int, limit: int, upto: str | None = None) -> tuple[list[Entry], set[str]]: ...
     async def park(self, shard: int, entries: Sequence[Entry], reason: str) -> None: ...
     async def dead(self, shard: int) -> list[DeadLetter]: ...

@@ -27,6 +27,7 @@ from langgraph_session_bridge.storage.protocols import (
     sequence,
 )
 from langgraph_session_bridge.storage.redis_scripts import ScriptRunner
+from langgraph_session_bridge.storage.redis_server import close, server_time
 from langgraph_session_bridge.storage.runs import BLOCK, Piece, Run
 
 
@@ -41,12 +42,14 @@ class RedisJournal:
         shards: int,
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
+        newest_epoch: Callable[[], Awaitable[int]],
+        on_change: Callable[[int, int], None],
         owns_client: bool,
         witness: Witness | None = None,
     ) -> None:
-        """Keeps the journal of `deployment` on `client`, closing that only if `owns_client`.
+        """Keeps the journal of `deployment` on `client`, closing that only if `owns_client`; see `ScriptRunner`.
 
-        What `witness` saw of the server's memory through other clients is remembered.
+        What `witness` saw of the servers' memory through other clients is remembered.
         """
         self.shards = shards
         self._settings = settings
@@ -57,9 +60,11 @@ class RedisJournal:
             client,
             settings,
             headers=headers,
-            scratch=self._key(0, "rights"),
+            scratches=[self._key(shard, "rights") for shard in range(shards)],
             deployment=deployment,
             next_epoch=next_epoch,
+            newest_epoch=newest_epoch,
+            on_change=on_change,
             witness=self._witness,
         )
 
@@ -70,7 +75,7 @@ class RedisJournal:
 
     @property
     def epoch(self) -> int:
-        """Newest epoch that this process proved (0 before the first proof)."""
+        """Oldest epoch of a shard, as this process proved them last (0 before the first proof, or in doubt)."""
         return self._scripts.epoch
 
     def doubt(self) -> None:
@@ -257,6 +262,11 @@ class RedisJournal:
         rows, parked = await self._scripts.guarded(pipe.execute)
         return [_entry(row_id, fields) for row_id, fields in rows], {name.decode() for name in parked}
 
+    async def still(self, shard: int, epoch: int) -> bool:
+        """Whether a shard has the memory of that epoch: then an entry that is gone was flushed, and not lost."""
+        reply = await self._scripts.run("now", shard, (self.header(shard),), lambda now: (now,))
+        return int(reply[1]) == epoch
+
     async def park(self, shard: int, entries: Sequence[Entry], reason: str) -> None:
         """Moves entries to the dead letters, and parks their threads."""
         args = (reason[:1000], *[entry.id for entry in entries])
@@ -321,10 +331,10 @@ class RedisJournal:
     async def oldest_s(self) -> float | None:
         """Age of the oldest unflushed entry of any shard, by the server's clock; `None` without any."""
         pipe = self._scripts.client.pipeline(transaction=False)
-        pipe.time()
         for shard in range(self.shards):
             pipe.xrange(self._log(shard), "-", "+", 1)
-        (seconds, micros), *firsts = await self._scripts.guarded(pipe.execute)
+        firsts = await self._scripts.guarded(pipe.execute)
+        seconds, micros = await self._scripts.guarded(server_time, self._scripts.client)
         born = [int(rows[0][0].partition(b"-")[0]) / 1000 for rows in firsts if rows]
         return max(0.0, seconds + micros / 1e6 - min(born)) if born else None
 
@@ -342,7 +352,7 @@ class RedisJournal:
     async def aclose(self) -> None:
         """Closes the client, unless it was passed in."""
         if self._owns_client:
-            await self._scripts.client.aclose()
+            await close(self._scripts.client)
 
 
 def _manifest(request: Append) -> bytes:

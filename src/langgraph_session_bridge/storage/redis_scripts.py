@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import exceptions as redis_errors
 
@@ -15,13 +16,16 @@ from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.losses import Found, Witness
 from langgraph_session_bridge.storage.protocols import JournalFacts
 from langgraph_session_bridge.storage.redis_rights import missing_right
-from langgraph_session_bridge.storage.redis_server import inspect_server
+from langgraph_session_bridge.storage.redis_server import inspect_servers, one_shard_of_each
 
 UNAVAILABLE = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.BusyLoadingError,
-    redis_errors.ClusterDownError,
+    redis_errors.ClusterError,
+    redis_errors.RedisClusterException,
+    redis_errors.AskError,
+    redis_errors.TryAgainError,
     redis_errors.ReadOnlyError,
     redis_errors.OutOfMemoryError,
     OSError,
@@ -45,16 +49,31 @@ _SCRIPTS = (
     "park",
     "redrive",
     "discard",
+    "now",
     "rights",
 )
 _RETRIES = 2
 
 
+class Proof(NamedTuple):
+    """The epoch that a shard has, the run of the server that it has it on, and what was found there."""
+
+    epoch: str
+    server: str
+    found: Found
+
+    def noted(self, *, blank: bool) -> Proof:
+        """The same of a shard that was blank before it was stamped for the first time, or was not."""
+        return self._replace(found=replace(self.found, blank=blank or self.found.blank))
+
+
 class ScriptRunner:
     """Script calls on one client, under a concurrency bound.
 
-    Scripts are loaded only after the server's identity was checked, and a restarted server has none: so `NOSCRIPT` is
-    the sign to check again, and no process can write into a journal whose memory was lost unnoticed.
+    A script's text names the run of the server that it is meant for, and is loaded there only after the shards on
+    that server were stamped. Whoever meets another server (restarted, promoted, given the shard, or given it back)
+    misses the script: `NOSCRIPT` is the sign to check again, and no process can write into a journal whose memory was
+    lost unnoticed.
     """
 
     def __init__(
@@ -63,25 +82,34 @@ class ScriptRunner:
         settings: Settings,
         *,
         headers: Sequence[str],
-        scratch: str,
+        scratches: Sequence[str],
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
+        newest_epoch: Callable[[], Awaitable[int]],
+        on_change: Callable[[int, int], None],
         witness: Witness,
     ) -> None:
-        """Runs on `client`; `headers` are the keys of the shards' headers, in order; `scratch` is one without use."""
+        """Runs on `client`; `headers` are the keys of the shards' headers, in order, `scratches` keys without use.
+
+        `on_change` hears of each shard that turned out to have a new epoch, and how many of its puts survived.
+        """
         self.client = client
         self.facts = JournalFacts(server="", appendonly=None, appendfsync_always=None, eviction_policy=None)
         self._settings = settings
         self._headers = headers
-        self._scratch = scratch
+        self._scratches = scratches
         self._deployment = deployment
         self._next_epoch = next_epoch
+        self._newest_epoch = newest_epoch
+        self._on_change = on_change
         self._witness = witness
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         self._verifying = asyncio.Lock()
-        self._epochs: dict[int, str] = {}
+        self._proofs: dict[int, Proof] = {}
+        self._known: dict[int, Proof] = {}
+        self._floor: int | None = None
         self._sources = _load_scripts(settings.prefix)
-        self._shas = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in self._sources.items()}
+        self._shas: dict[tuple[str, str], str] = {}
 
     async def command(self, *args: Any) -> Any:
         """One command, with outages as our own error."""
@@ -92,13 +120,8 @@ class ScriptRunner:
         async with self._slots:
             try:
                 return await _cancellable(call(*args))
-            except redis_errors.AuthenticationError as error:
-                message = f"Redis refused the credentials: {error}. Check the user and password in the URL."
-                raise ConfigurationError(message) from error
             except UNAVAILABLE as error:
-                if any(word in str(error) for word in _UNAUTHENTICATED):
-                    message = f"Redis wants a user and password: {error}. Put them into the URL."
-                    raise ConfigurationError(message) from error
+                raise_misconfigured(error)
                 self.doubt()
                 message = f"Redis did not answer, or took no writes ({type(error).__name__}: {error})."
                 raise JournalUnavailableError(message) from error
@@ -115,9 +138,11 @@ class ScriptRunner:
     async def run(self, name: str, shard: int, keys: Sequence[str], args: Callable[[str], Sequence[Any]]) -> Any:
         """Runs a script, checking the server first where that is due; `args` gets the shard's epoch."""
         for _ in range(_RETRIES):
-            epoch = await self.epoch_of(shard)
+            proof = await self._proof_of(shard)
             try:
-                reply = await self.command("EVALSHA", self._shas[name], len(keys), *keys, *args(epoch))
+                reply = await self.command(
+                    "EVALSHA", self._shas[proof.server, name], len(keys), *keys, *args(proof.epoch)
+                )
             except redis_errors.NoScriptError:
                 self.doubt()
                 continue
@@ -130,60 +155,122 @@ class ScriptRunner:
 
     async def epoch_of(self, shard: int) -> str:
         """The epoch of a shard, proven if that is due."""
-        while (epoch := self._epochs.get(shard)) is None:
+        return (await self._proof_of(shard)).epoch
+
+    async def _proof_of(self, shard: int) -> Proof:
+        while (proof := self._proofs.get(shard)) is None:
             await self.verify()
-        return epoch
+        return proof
 
     @property
     def epoch(self) -> int:
-        """Newest epoch that this process proved (0 before the first proof)."""
-        return max(map(int, list(self._epochs.values())), default=0)
+        """Oldest epoch of a shard, as this process proved them last (0 before the first proof, or in doubt)."""
+        return min((int(proof.epoch) for proof in list(self._proofs.values())), default=0)
 
     def doubt(self) -> None:
-        """Makes the next call prove the server again."""
-        self._epochs = {}
+        """Makes the next call prove the servers again."""
+        self._proofs = {}
 
     def noticed(self, shard: int, epoch: str) -> None:
-        """Makes the next call prove the server again if a shard's epoch is not the one that was proven."""
-        if self._epochs.get(shard, epoch) != epoch:
+        """Makes the next call prove the servers again if a shard's epoch is not the one that was proven."""
+        proof = self._proofs.get(shard)
+        if proof is not None and proof.epoch != epoch:
             self.doubt()
 
     async def verify(self, *, force_epoch: bool = False) -> None:
-        """Proves the server's durability settings and our rights, stamps each shard with the epoch, loads the scripts.
+        """Proves the servers' durability settings and our rights, stamps the shards with an epoch, loads the scripts.
 
         Raises:
-            ConfigurationError: The server may evict unflushed data, belongs to another deployment, or refuses commands.
-            JournalUnavailableError: The server does not answer.
+            ConfigurationError: A server may evict unflushed data, belongs to another deployment, or refuses commands.
+            JournalUnavailableError: A server does not answer.
         """
         async with self._verifying:
-            if self._epochs and not force_epoch:
+            if self._proofs and not force_epoch:
                 return
-            self.facts, run_id = await self.guarded(inspect_server, self.client, self._settings)
-            await self.guarded(self.client.eval, self._sources["rights"], 1, self._scratch, "")
-            ordinal, found = "", {}
-            for shard in range(len(self._headers)):
-                ordinal, found[shard] = await self._stamp(shard, run_id, ordinal, force=force_epoch)
-            for source in self._sources.values():
-                await self.guarded(self.client.eval, source, 0)
-            self._witness.compare(found)
-            self._epochs = {shard: str(now.epoch) for shard, now in found.items()}
+            self.facts = await self.guarded(inspect_servers, self.client, self._settings)
+            for shard in one_shard_of_each(self.client, self._headers):
+                await self.guarded(self.client.eval, self._sources["rights"], 1, self._scratches[shard], "")
+            ordinal = await self._next_epoch() if force_epoch else 0
+            if self._floor is None:  # what a failover lost, MongoDB still knows
+                self._floor = await self._newest_epoch()
+            proofs, taken = await self._stamp_all(ordinal)
+            if taken != ordinal:  # one new epoch makes all others old: then what MongoDB announces concerns every shard
+                blank = {shard for shard, proof in proofs.items() if proof.found.blank}
+                proofs, _ = await self._stamp_all(taken)
+                proofs = {shard: proof.noted(blank=shard in blank) for shard, proof in proofs.items()}
+            await self._load({proof.server: shard for shard, proof in proofs.items()})
+            self._witness.compare({shard: proof.found for shard, proof in proofs.items()})
+            for shard, proof in proofs.items():
+                self._note_change(shard, proof)
+            self._proofs = proofs
 
-    async def _stamp(self, shard: int, run_id: str, ordinal: str, *, force: bool) -> tuple[str, Found]:
-        """Stamps one shard; returns the ordinal asked for meanwhile (one serves all shards), and what it found."""
-        key = self._headers[shard]
+    async def _stamp_all(self, ordinal: int) -> tuple[dict[int, Proof], int]:
+        self._floor = max(self._floor or 0, ordinal)
+        proofs = {}
+        for shard in range(len(self._headers)):
+            proofs[shard], ordinal = await self._stamp(shard, ordinal)
+        return proofs, ordinal
+
+    async def _stamp(self, shard: int, ordinal: int) -> tuple[Proof, int]:
+        """Stamps one shard, unless it has a stamp of the very run of the server that serves it, and not an old one.
+
+        An older stamp is what a failover, or one back, may bring to light.
+
+        Args:
+            shard: The shard.
+            ordinal: What to stamp it with; 0 if none was asked for yet.
+
+        Returns:
+            What the shard has now, and the ordinal asked for meanwhile (one serves all shards).
+        """
+        floor = max(self._floor or 0, int(self._known[shard].epoch) if shard in self._known else 0)
         while True:
-            args = (ordinal, run_id, self._deployment, int(force))
-            reply = await self.guarded(self.client.eval, self._sources["epoch"], 1, key, *args)
+            args = (ordinal, floor, self._deployment)
+            reply = await self.guarded(self.client.eval, self._sources["epoch"], 1, self._headers[shard], *args)
             if reply[0] == b"OK":
-                epoch, began, counter, blank = map(int, reply[1:])
-                return ordinal, Found(epoch=epoch, began=began, counter=counter, blank=bool(blank) and epoch > 1)
+                epoch, began, counter, blank = map(int, (reply[1], *reply[3:]))
+                found = Found(epoch=epoch, began=began, counter=counter, blank=bool(blank) and epoch > 1)
+                return Proof(str(epoch), reply[2].decode(), found), ordinal
             if reply[0] == b"FOREIGN":
                 message = (
                     f"The Redis keys with prefix {self._settings.prefix!r} belong to another MongoDB database "
                     f"(deployment {reply[1].decode()}). Give each database its own `prefix`."
                 )
                 raise ConfigurationError(message)
-            ordinal = str(await self._next_epoch())
+            ordinal = await self._next_epoch()
+
+    def _note_change(self, shard: int, proof: Proof) -> None:
+        before, self._known[shard] = self._known.get(shard), proof
+        if before is not None and before.epoch != proof.epoch:
+            self._on_change(shard, proof.found.began)
+
+    async def _load(self, servers: Mapping[str, int]) -> None:
+        """Loads the scripts on each server, which is reached by the key of a shard that it serves."""
+        for server, shard in servers.items():
+            for name in self._sources:
+                text = f"-- {server}\n{self._sources[name]}"
+                self._shas[server, name] = hashlib.sha1(text.encode()).hexdigest()
+                found = await self.guarded(self.client.eval, text, 1, self._headers[shard])
+                if found.decode() != server:
+                    raise JournalUnavailableError("A shard changed its server while the journal was checked.")
+
+
+def raise_misconfigured(error: BaseException) -> None:
+    """Raises if an error, or the one that it stems from, is a matter of configuration and will not pass.
+
+    Raises:
+        ConfigurationError: It is.
+    """
+    cause = error.__cause__ if isinstance(error, redis_errors.RedisClusterException) else error
+    if any(word in str(cause) for word in _UNAUTHENTICATED):
+        message = f"Redis wants a user and password: {cause}. Put them into the URL."
+        raise ConfigurationError(message) from error
+    if isinstance(cause, redis_errors.AuthenticationError):
+        message = f"Redis refused the credentials: {cause}. Check the user and password in the URL."
+        raise ConfigurationError(message) from error
+    if "Cluster mode is not enabled" in str(error):
+        message = f"This Redis is no cluster ({error}). Use redis:// instead of redis+cluster://."
+        raise ConfigurationError(message) from error
 
 
 async def _cancellable(work: Awaitable[Any]) -> Any:

@@ -2,65 +2,122 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from redis import exceptions as redis_errors
+from redis.asyncio import RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from langgraph_session_bridge.errors import ConfigurationError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.protocols import JournalFacts
 
+Ask = Callable[..., Awaitable[Any]]
+"""Sends one command to one server."""
+
 SAFE_POLICIES = frozenset({"noeviction", "volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random"})
 """Eviction policies that spare keys without expiry; unflushed data never has one."""
 
 
-async def inspect_server(client: Any, settings: Settings) -> tuple[JournalFacts, str]:
-    """Reads the server's durability settings and its run id.
+async def inspect_servers(client: Any, settings: Settings) -> JournalFacts:
+    """Reads the durability settings of every server that holds keys; the weakest counts.
 
     Raises:
-        ConfigurationError: The eviction policy may drop unflushed data, or `ack="aof"` cannot be proven.
+        ConfigurationError: An eviction policy may drop unflushed data, or `ack="aof"` cannot be proven.
     """
-    info = _of_one(await client.info("server"))
-    config = await durability_config(client)
+    servers = await ask_each(client)
+    infos = [await ask("INFO") for ask in servers]
+    if not isinstance(client, RedisCluster) and any(int(info.get("cluster_enabled", 0)) for info in infos):
+        message = (
+            "This Redis is a node of a cluster, which a client for a single server cannot use. Give its address as "
+            "redis+cluster://host:port, or pass a redis.asyncio.RedisCluster."
+        )
+        raise ConfigurationError(message)
+    configs = [await durability_config(ask) for ask in servers]
+    policies = {config.get("maxmemory-policy") for config in configs}
     facts = JournalFacts(
-        server=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
-        appendonly=_is(config, "appendonly", "yes"),
-        appendfsync_always=_always(config),
-        eviction_policy=config.get("maxmemory-policy"),
+        server=", ".join(sorted({_name(info) for info in infos})),
+        appendonly=_all(_is(config, "appendonly", "yes") for config in configs),
+        appendfsync_always=_all(_always(config) for config in configs),
+        eviction_policy=min(policies, key=lambda policy: (policy in SAFE_POLICIES, policy is None, policy or "")),
+        failover=may_fail_over(client, infos),
     )
     _check(facts, settings)
-    return facts, str(info["run_id"])
+    return facts
 
 
-async def durability_config(client: Any) -> dict[str, str]:
-    """`CONFIG GET` where the server allows it, else what `INFO` tells: what is not proven is not claimed."""
+async def ask_each(client: Any) -> list[Ask]:
+    """A way to ask each server that holds keys for itself: one, or all primaries of a cluster."""
+    if not isinstance(client, RedisCluster):
+        return [client.execute_command]
+    await client.initialize()
+    # A command for a named node is tried nowhere else, and a node that is gone is an error: then nothing is proven.
+    return [functools.partial(client.execute_command, target_nodes=node) for node in client.get_primaries()]
+
+
+async def server_time(client: Any) -> tuple[int, int]:
+    """Seconds and microseconds by the servers' clock; those of a cluster are taken to agree."""
+    answer = await (await ask_each(client))[0]("TIME")
+    return int(answer[0]), int(answer[1])
+
+
+async def close(client: Any) -> None:
+    """Closes a client, and what it asks for the way."""
+    await client.aclose()
+    if not isinstance(client, RedisCluster) and isinstance(client.connection_pool, SentinelConnectionPool):
+        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+async def durability_config(ask: Ask) -> dict[str, str]:
+    """`CONFIG GET` where a server allows it, else what `INFO` tells: what is not proven is not claimed."""
     found: dict[str, str] = {}
     for name in ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"):
         try:
-            answer = await client.execute_command("CONFIG", "GET", name)
+            answer = await ask("CONFIG", "GET", name)
         except redis_errors.ResponseError:
-            return await _config_in_info(client)
+            return _config_in_info(await ask("INFO"))
         pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
         found.update({_text(key): _text(value) for key, value in pairs})
     return found
 
 
-async def _config_in_info(client: Any) -> dict[str, str]:
+def _config_in_info(info: Mapping[str, Any]) -> dict[str, str]:
     """Managed servers refuse `CONFIG`. Whether each write is fsynced is then unknown."""
     found: dict[str, str] = {}
-    persistence, memory = _of_one(await client.info("persistence")), _of_one(await client.info("memory"))
-    if "aof_enabled" in persistence:
-        found["appendonly"] = "yes" if persistence["aof_enabled"] else "no"
-    if "maxmemory_policy" in memory:
-        found["maxmemory-policy"] = str(memory["maxmemory_policy"])
+    if "aof_enabled" in info:
+        found["appendonly"] = "yes" if info["aof_enabled"] else "no"
+    if "maxmemory_policy" in info:
+        found["maxmemory-policy"] = str(info["maxmemory_policy"])
     return found
 
 
-def _of_one(info: dict[str, Any]) -> dict[str, Any]:
-    """A cluster client answers per node."""
-    first = next(iter(info.values()), None)
-    return first if isinstance(first, dict) else info
+def one_shard_of_each(client: Any, headers: Sequence[str]) -> list[int]:
+    """One shard of each server that holds shards."""
+    if not isinstance(client, RedisCluster):
+        return [0]
+    nodes = [(client.get_node_from_key(header), shard) for shard, header in enumerate(headers)]
+    return list({node.name: shard for node, shard in nodes if node is not None}.values())
+
+
+def may_fail_over(client: Any, infos: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a replica may take over: in a cluster, under Sentinel, or wherever there is one."""
+    if isinstance(client, RedisCluster) or isinstance(client.connection_pool, SentinelConnectionPool):
+        return True
+    return any(int(info.get("connected_slaves", 0)) for info in infos)
+
+
+def _name(info: Mapping[str, Any]) -> str:
+    return f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}"
+
+
+def _all(answers: Iterable[bool | None]) -> bool | None:
+    """True if all are, false if one is not, unknown otherwise."""
+    known = list(answers)
+    return False if False in known else None if None in known else True
 
 
 def _text(value: Any) -> str:
@@ -94,6 +151,13 @@ def _check(facts: JournalFacts, settings: Settings) -> None:
             "'cache'."
         )
         raise ConfigurationError(message)
+    if settings.ack == "aof" and facts.failover:
+        warnings.warn(
+            "ack='aof' is on the disk of the Redis primary when a put returns, but not yet on its replicas: a failover "
+            "may lose the newest puts. What must survive that needs ack='majority'.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     if not facts.appendonly:
         warnings.warn(
             "Redis is not proven to run `appendonly yes`: what ack='cache' acknowledges survives the death of this "

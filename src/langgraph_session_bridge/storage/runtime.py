@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from langgraph_session_bridge.blocking import HomeLoop, run_blocking, running_loop
 from langgraph_session_bridge.errors import ClosedError, EventLoopError, JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
-from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.breaker import Breaker
 from langgraph_session_bridge.storage.clients import check_addresses, open_mongo, open_redis
 from langgraph_session_bridge.storage.compression import compressor
@@ -145,12 +144,13 @@ class Runtime:
             shards=archive.deployment["shards"],
             deployment=archive.deployment["id"],
             next_epoch=archive.next_epoch,
+            newest_epoch=archive.epoch,
+            on_change=self.shared.note_survived,
             owns_client=self._owns_clients,
             witness=self.shared.witness,
         )
         try:
             await journal.verify()
-            await outage.notice(archive, journal)
         except BaseException:
             await journal.aclose()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import threading
 import time
@@ -19,6 +20,8 @@ from langgraph_session_bridge.storage.losses import Witness
 from langgraph_session_bridge.storage.protocols import Entry
 from langgraph_session_bridge.storage.turns import Turns
 from langgraph_session_bridge.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
 
 _2025 = 1_735_689_600_000
 
@@ -104,6 +107,23 @@ class Shared:
             for key, noted in known.items():
                 if noted[0] in shards and self._unflushed.get(key) == noted:
                     del self._unflushed[key]
+
+    def note_survived(self, shard: int, counter: int) -> None:
+        """Counts the puts of this process that a shard forgot when its epoch changed: those after `counter`."""
+        with self._lock:
+            noted = [(key, at) for key, at in self._unflushed.items() if at[0] == shard and at[1] > counter]
+            for key, _ in noted:
+                del self._unflushed[key]
+        if noted:
+            self.counters["vanished_puts"] += len(noted)
+            threads = sorted({key[0] for key, _ in noted})
+            logger.error(
+                "Redis came back, or failed over, without the newest puts of %d checkpoints that it had acknowledged, "
+                "in %d threads (%r, ...). They are lost, unless another process had flushed them.",
+                len(noted),
+                len(threads),
+                threads[0],
+            )
 
     def newest_unflushed(self, thread_id: str, checkpoint_id: str = "") -> str:
         """Highest id of a thread's checkpoints (or the given one) that the journal alone may have puts of; or empty."""

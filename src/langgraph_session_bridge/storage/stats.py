@@ -19,8 +19,9 @@ class Stats:
         dead_letters: Puts and write sets that MongoDB refuses for good, of all processes; see `list_dead`.
         writing_through: Whether Redis is unreachable and puts go straight to MongoDB.
         counters: What this process did: `hot_reads`, `cold_reads`, `flushed_entries`, `flushed_bytes`,
-            `flushed_batches`, `flush_failures`, `written_through`, `parked_entries`, `lost_entries`, `losses` (of
-            Redis' memory; see `Health.losses`).
+            `flushed_batches`, `flush_failures`, `written_through`, `parked_entries`, `lost_entries`; `losses` (of
+            Redis' memory; see `Health.losses`), and `vanished_puts` (checkpoints with puts of this process that Redis
+            had acknowledged and did not have any more after it restarted or failed over).
     """
 
     journal: JournalFacts | None

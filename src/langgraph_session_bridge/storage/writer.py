@@ -81,8 +81,9 @@ class JournalWriter:
             return await self._put_past_journal(work, level, error)
         if first := sent.appended.size > 0:  # a retry, laid out anew, may differ from what its first attempt stored
             _remember(self._shared, work, sent.generation, sent.prepared)
-        if level == "majority" or (work.control and not self._journal.facts.appendfsync_always):
-            await self._confirm(work, sent)
+        if level == "majority" or (work.control and not self._journal.facts.keeps_all):
+            if not await self._confirm(work, sent):
+                return await self.put(work, level)
         else:
             shard = self._journal.shard_of(work.thread_id)
             self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, sent.appended.counter)
@@ -147,18 +148,22 @@ class JournalWriter:
                 self._shared.note_archived(shard, entry)
             raise
 
-    async def _confirm(self, work: Work, sent: Sent) -> None:
-        """Waits until the archive holds this put and everything of the thread before it."""
+    async def _confirm(self, work: Work, sent: Sent) -> bool:
+        """Waits until the archive holds this put and everything of the thread before it.
+
+        Returns:
+            False if the journal lost its memory meanwhile, and perhaps this put with it.
+        """
         appended, shard = sent.appended, self._journal.shard_of(work.thread_id)
         if not appended.entry_id and appended.clean:
-            return  # nothing new, nothing unflushed
+            return True  # nothing new, nothing unflushed
         try:
             if appended.clean:
                 await within(self._settings.put_timeout_s, lambda: self._archive_directly(shard, work, sent))
-            else:
-                upto = appended.entry_id or None
-                await within(self._settings.put_timeout_s, lambda: self._flusher.flush(shard, upto))
-                self._settler.refuse_parked(work.thread_id)
+                return True
+            held = await within(self._settings.put_timeout_s, lambda: self._flushed(shard, sent))
+            self._settler.refuse_parked(work.thread_id)
+            return held
         except UnavailableError as error:
             self._shared.note_unflushed(shard, work.thread_id, work.checkpoint_id, appended.counter)
             message = (
@@ -167,6 +172,11 @@ class JournalWriter:
                 f"MongoDB answers. ({error})"
             )
             raise DurabilityTimeoutError(message) from error
+
+    async def _flushed(self, shard: int, sent: Sent) -> bool:
+        """Flushes up to a put's entry; that it is gone then proves nothing, unless the journal is still the same."""
+        await self._flusher.flush(shard, sent.appended.entry_id or None)
+        return await self._journal.still(shard, int(sent.appended.epoch))
 
     async def _archive_directly(self, shard: int, work: Work, sent: Sent) -> None:
         """One insert, for a thread with nothing else unflushed."""

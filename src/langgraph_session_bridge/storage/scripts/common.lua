@@ -7,10 +7,15 @@
 --   W/<ns>/<cid>   pending writes, oldest first: a line "sequence field" each (a later line for a field counts)
 --   ask/<ns>       note that the namespace is being read from the archive
 --   everything else: documents, named as in the archive
--- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · ec counter when the epoch began · n, b backlog · asks notes given
+-- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · c0 counter when the epoch
+-- began · n, b backlog · asks notes given
+
+local function run_of_this_server()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
 
 -- Called without arguments: being loaded. (SCRIPT LOAD would do, but Redis 6.2 restores what it loaded after a restart.)
-if #ARGV == 0 then return 0 end
+if #ARGV == 0 then return run_of_this_server() end
 
 -- Byte order, as in the archive: Lua's own `<` follows the server's locale.
 local function before(a, b)

@@ -2,6 +2,7 @@
 -- refused before anything is written: a script that is refused a command half way keeps what it did until then.
 local key = KEYS[1]
 redis.call('TIME')
+redis.call('INFO', 'server')
 redis.call('DEL', key) -- a full server refuses a script whose first write may grow
 redis.call('GET', key)
 redis.call('HGET', key, 'f')
