@@ -263,6 +263,13 @@ def test_what_each_ack_is_worth() -> None:
     assert aof.verdict == "fail"
 
 
+def test_what_a_failover_may_cost_is_said() -> None:
+    found = {f.subject: f for f in of_acks(MONGODB, changed(REDIS, {"failover": True}), Settings())}
+    assert "a failover may lose" in found["cache"].found and "a failover may lose" in found["aof"].found
+    assert found["aof"].verdict == "warn" and "majority" in found["aof"].advice
+    assert "failover" not in {f.subject: f for f in of_acks(MONGODB, REDIS, Settings())}["aof"].found
+
+
 def test_motor_is_told_to_be_at_its_end() -> None:
     assert of_driver(Settings(driver="motor"), "3.7.1").verdict == "warn"
     assert of_driver(Settings(), "3.7.1").verdict == "ok"

@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis import Redis
 
 from langgraph_session_bridge.embedded.binaries import find_redis_server
 
 from .processes import LOOPBACK, Folder, Process
+
+
+def server_binary() -> str:
+    binary = find_redis_server()
+    if binary.version < (7, 0):
+        pytest.skip(f"{binary.path} is {binary.version_text}: clusters on loopback need Redis 7 or Valkey")
+    return str(binary.path)
 
 
 def add_valkey(folder: Folder, port: int, **options: str) -> Process:
@@ -27,7 +35,7 @@ def add_valkey(folder: Folder, port: int, **options: str) -> Process:
         **{name.replace("_", "-"): value for name, value in options.items()},
     }
     words = [word for name, value in given.items() for word in (f"--{name}", *value.split(" "))]
-    return folder.add(str(port), [str(find_redis_server().path), *words], port)
+    return folder.add(str(port), [server_binary(), *words], port)
 
 
 def add_sentinel(folder: Folder, port: int, config: str) -> Process:
@@ -35,7 +43,7 @@ def add_sentinel(folder: Folder, port: int, config: str) -> Process:
     place.mkdir()
     file: Path = place / "sentinel.conf"
     file.write_text(f"port {port}\nbind {LOOPBACK}\ndir {place}\n{config}")
-    return folder.add(str(port), [str(find_redis_server().path), str(file), "--sentinel"], port)
+    return folder.add(str(port), [server_binary(), str(file), "--sentinel"], port)
 
 
 def client_of(process: Process, **options: Any) -> Redis:
