@@ -118,7 +118,7 @@ def test_nothing_is_lost_when_mongod_is_killed_under_eight_writers(
     if ack != "majority":
         writers.wait_for_more(400)
         slowest = writers.slowest
-        assert slowest < 1.5, f"a put waited {slowest:.2f} s while mongod was gone"  # settings would allow 5 s
+        assert slowest < 2.0, f"a put waited {slowest:.2f} s while mongod was gone"  # choosing a server takes 2 s
     pair.revive()
     writers.wait_for_more(within_s=40)
     writers.end()
