@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 ROWS: dict[str, Counter[str]] = {}
+MEASURED: dict[str, Counter[str]] = {}
 
 
 def count(row: str, **numbers: int) -> None:
@@ -12,6 +13,17 @@ def count(row: str, **numbers: int) -> None:
     ROWS.setdefault(row, Counter()).update({"rounds": 1, **numbers})
 
 
+def measure(row: str, **numbers: float) -> None:
+    """Adds to a row what is told as a mean over its rounds."""
+    MEASURED.setdefault(row, Counter()).update(numbers)  # type: ignore[arg-type]
+
+
 def lines() -> list[str]:
     width = max(map(len, ROWS), default=0)
-    return [f"{row:{width}}  " + ", ".join(f"{n:,} {what}" for what, n in found.items()) for row, found in ROWS.items()]
+    return [f"{row:{width}}  {', '.join(told(row))}" for row in ROWS]
+
+
+def told(row: str) -> list[str]:
+    counted = [f"{number:,} {what}" for what, number in ROWS[row].items()]
+    means = [f"mean {what} {n / ROWS[row]['rounds']:,.0f}" for what, n in MEASURED.get(row, {}).items()]
+    return counted + means

@@ -13,7 +13,7 @@ from redis import Redis
 from langgraph_session_bridge import DataIntegrityError, SessionBridgeSaver
 
 from .harness import NEVER, ROUNDS, Pair, Place, check_acknowledged, wait_until
-from .tally import count
+from .tally import count, measure
 from .writers import Writers
 
 OpenSaver = Callable[..., SessionBridgeSaver]
@@ -63,16 +63,9 @@ def test_what_a_frozen_mongodb_leaves_is_drained_while_the_load_goes_on(
     assert slowest < FROZEN_S - 0.1, f"a put waited {slowest:.2f} s for MongoDB"
     assert peak > FROZEN_S * load / 2, "the load did not pile up, so nothing was tested"
     check_everything(open_saver, saver, writers, pair, place)
-    count(
-        f"MongoDB frozen {FROZEN_S:g} s under load",
-        acknowledged=len(writers.lines),
-        lost=0,
-        doubled=0,
-        peak_entries=peak,
-        bytes_per_entry=memory // peak,
-        load_per_s=round(load),
-        drained_per_s=round(backlog / drain_s + load),
-    )
+    row = f"MongoDB frozen {FROZEN_S:g} s under load"
+    count(row, acknowledged=len(writers.lines), lost=0, doubled=0)
+    measure(row, peak=peak, bytes_per_entry=memory / peak, load_per_s=load, drained_per_s=backlog / drain_s + load)
 
 
 @pytest.mark.most_rounds(5)
@@ -97,7 +90,8 @@ def test_the_bound_on_the_backlog_holds_under_load(
         with pair.mongo() as client:
             client.drop_database(deployment.name)
         row = f"MongoDB frozen 2 s, bound of {bound} entries"
-        count(row, acknowledged=len(writers.lines), lost=0, peak_entries=peaks[bound], memory=memory)
+        count(row, acknowledged=len(writers.lines), lost=0)
+        measure(row, peak=peaks[bound], memory=memory)
     assert peaks[60] <= 60 < 120 < peaks[20_000]
 
 
