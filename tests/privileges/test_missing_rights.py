@@ -30,7 +30,7 @@ from .guarded import DATABASE, GuardedServers, mongodb_commands, redis_commands
 
 TOLD = r"^{} refused the operation: .+\. Check the account's .*docs/operations\.md says which it needs\.$"
 NOT_PROVEN_AT_THE_START = {"ping", "evalsha", "config|get"}
-"""`doctor`'s, the call of the scripts itself, and what may be left out: without them nothing is half done."""
+"""For coming back after an outage, the call of scripts itself, and what may be left out: nothing is half done without."""
 MONGODB_RIGHTS = [
     (command["createRole"], privilege["resource"]["collection"], action)
     for command in mongodb_commands()
@@ -141,9 +141,13 @@ def test_the_proof_knows_every_command_of_the_scripts() -> None:
     assert set().union(*called.values()) <= proven
 
 
-def test_doctor_tells_that_it_may_not_ping(guarded: GuardedServers) -> None:
-    with guarded.without_redis_right(FLUSHER, "ping"):
-        assert re.search(TOLD.format("Redis"), _red_line(call(guarded, FLUSHER, "doctor")))
+def test_who_may_not_ask_whether_redis_is_back_is_told(guarded: GuardedServers, open_saver: OpenSaver) -> None:
+    with guarded.without_redis_right(APPLICATION, "ping"):
+        saver = open_saver(APPLICATION, **NEVER)
+        saver.setup()
+        saver._runtime.shared.breaker.trip()
+        with pytest.raises(ConfigurationError, match=TOLD.format("Redis")):
+            saver.health()
 
 
 def test_rights_that_are_taken_away_meanwhile_are_told_and_nothing_is_lost(
