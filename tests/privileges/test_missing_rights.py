@@ -30,7 +30,7 @@ from .guarded import DATABASE, GuardedServers, mongodb_commands, redis_commands
 
 TOLD = r"^{} refused the operation: .+\. Check the account's .*docs/operations\.md says which it needs\.$"
 NOT_PROVEN_AT_THE_START = {"ping", "evalsha", "config|get"}
-"""For coming back after an outage, the call of scripts itself, and what may be left out: nothing is half done without."""
+"""For coming back after an outage, for calling scripts, and what may be left out: without them nothing is half done."""
 MONGODB_RIGHTS = [
     (command["createRole"], privilege["resource"]["collection"], action)
     for command in mongodb_commands()
