@@ -2,6 +2,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 ROUNDS ?= 3
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup check test test-faults bench notebooks docs constraints clean
@@ -23,8 +24,8 @@ check: $(VENV)/.stamp-dev ## format, lint, types, import directions, a bare whee
 	scripts/check-addresses.sh
 	scripts/check-wheel.sh $(PY)
 
-test: $(VENV)/.stamp-dev ## every test but the slow ones, on real servers, with coverage (ARGS="tests/unit --no-cov -k name")
-	$(PY) -m pytest --cov -m "not slow" $(ARGS)
+test: $(VENV)/.stamp-dev ## every test but the slow ones, on real servers, with coverage (JOBS=0 ARGS="tests/unit --no-cov -k name")
+	$(PY) -m pytest --cov -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-faults: $(VENV)/.stamp-dev ## kill, cut and stop things, ROUNDS=3 times each
 	LSB_FAULT_ROUNDS=$(ROUNDS) $(PY) -m pytest tests/faults tests/scale $(ARGS)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from contract.reference import MEMORY_REFERENCE, MakeSaver, MemoryReference, MemorySubject, Subject
+from faults import tally
+from hypothesis import HealthCheck, settings
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from pymongo import MongoClient
@@ -26,6 +28,30 @@ if TYPE_CHECKING:
     from listening import Listener
 
 BACKENDS = (MEMORY_REFERENCE, "redis+pymongo", "redis+motor", "mongo+pymongo", "mongo+motor")
+
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(
+    "patient"
+)  # how long it takes to make examples says something of the machine, not of what is tested
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tests run in two processes: what each counted goes to the one that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tally"] = tally.packed()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    tally.add(getattr(node, "workeroutput", {}).get("tally", [{}, {}]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if tally.ROWS:
+        terminalreporter.section("what the fault tests counted")
+        for line in tally.lines():
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

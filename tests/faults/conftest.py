@@ -12,7 +12,6 @@ import pytest
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.errors import SessionBridgeError
 
-from . import tally
 from .harness import ROUNDS, Pair, Place, Worker
 
 
@@ -26,13 +25,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "round_number" in metafunc.fixturenames:
         most = metafunc.definition.get_closest_marker("most_rounds")
         metafunc.parametrize("round_number", range(min(ROUNDS, most.args[0]) if most else ROUNDS))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if tally.ROWS:
-        terminalreporter.section("what the fault tests counted")
-        for line in tally.lines():
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,18 @@ def measure(row: str, **numbers: float) -> None:
     MEASURED.setdefault(row, Counter()).update(numbers)  # type: ignore[arg-type]
 
 
+def packed() -> list[dict[str, dict[str, float]]]:
+    """What one process of several counted, for another."""
+    return [{row: dict(numbers) for row, numbers in table.items()} for table in (ROWS, MEASURED)]
+
+
+def add(tables: list[dict[str, dict[str, float]]]) -> None:
+    """Adds what another process counted."""
+    for mine, theirs in zip((ROWS, MEASURED), tables, strict=True):
+        for row, numbers in theirs.items():
+            mine.setdefault(row, Counter()).update(numbers)  # type: ignore[arg-type]
+
+
 def lines() -> list[str]:
     width = max(map(len, ROWS), default=0)
     return [f"{row:{width}}  {', '.join(told(row))}" for row in ROWS]
