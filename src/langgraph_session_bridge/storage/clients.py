@@ -96,13 +96,13 @@ def open_redis(url: str, settings: Settings) -> Any:
 
 def _open_cluster(address: RedisAddress, options: dict[str, Any]) -> Any:
     nodes = [ClusterNode(host, port) for host, port in address.nodes]
-    tls = {"ssl": True} if address.tls else {}
+    tls: dict[str, Any] = {"ssl": True} if address.tls else {}
     # Moved slots are followed one by one: looking up all of them anew would cut the connections of other calls.
     return RedisCluster(startup_nodes=nodes, reinitialize_steps=0, **(options | tls | address.options))
 
 
 def _open_sentinel(address: RedisAddress, options: dict[str, Any], settings: Settings) -> Any:
-    tls = {"ssl": True} if address.tls else {}
+    tls: dict[str, Any] = {"ssl": True} if address.tls else {}
     asking = {
         "socket_timeout": settings.connect_timeout_s,
         "socket_connect_timeout": settings.connect_timeout_s,

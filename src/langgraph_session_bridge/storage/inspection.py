@@ -19,8 +19,8 @@ from langgraph_session_bridge.storage.documents import checkpoint_field
 from langgraph_session_bridge.storage.mongodb import MongoArchive
 from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.redis import RedisJournal
+from langgraph_session_bridge.storage.redis_calls import UNAVAILABLE, raise_misconfigured
 from langgraph_session_bridge.storage.redis_rights import missing_right
-from langgraph_session_bridge.storage.redis_scripts import UNAVAILABLE, raise_misconfigured
 from langgraph_session_bridge.storage.redis_server import ask_each, durability_config, may_fail_over, server_time
 
 

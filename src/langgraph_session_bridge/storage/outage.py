@@ -21,9 +21,11 @@ async def begin(archive: Archive, shared: Shared, error: JournalUnavailableError
     thread from MongoDB once.
     """
     if not shared.writing_through:
-        logger.warning("Redis is unreachable, writing through to MongoDB: %s", error)
-        shared.epoch = await archive.next_epoch()
-        shared.writing_through = shared.telemetry.writing_through = True
+        epoch = await archive.next_epoch()
+        if not shared.writing_through:  # nor did another call announce one meanwhile
+            logger.warning("Redis is unreachable, writing through to MongoDB: %s", error)
+            shared.epoch = epoch
+            shared.writing_through = shared.telemetry.writing_through = True
     shared.breaker.trip()
 
 

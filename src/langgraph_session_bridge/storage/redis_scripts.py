@@ -11,28 +11,13 @@ from typing import Any, NamedTuple
 
 from redis import exceptions as redis_errors
 
-from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailableError, SessionBridgeError
+from langgraph_session_bridge.errors import ConfigurationError, JournalUnavailableError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.losses import Found, Witness
 from langgraph_session_bridge.storage.protocols import JournalFacts
-from langgraph_session_bridge.storage.redis_rights import missing_right
+from langgraph_session_bridge.storage.redis_calls import RedisCalls
 from langgraph_session_bridge.storage.redis_server import inspect_servers, one_shard_of_each
 
-UNAVAILABLE = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.BusyLoadingError,
-    redis_errors.ClusterError,
-    redis_errors.RedisClusterException,
-    redis_errors.AskError,
-    redis_errors.TryAgainError,
-    redis_errors.ReadOnlyError,
-    redis_errors.OutOfMemoryError,
-    OSError,
-)
-_UNAUTHENTICATED = ("NOAUTH", "HELLO must be called")
-_REFUSING = ("MISCONF", "NOREPLICAS", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM ")
-"""Answers of a server that takes no writes just now."""
 _SCRIPTS = (
     "append",
     "read",
@@ -67,8 +52,8 @@ class Proof(NamedTuple):
         return self._replace(found=replace(self.found, blank=blank or self.found.blank))
 
 
-class ScriptRunner:
-    """Script calls on one client, under a concurrency bound.
+class ScriptRunner(RedisCalls):
+    """Script calls on one client.
 
     A script's text names the run of the server that it is meant for, and is loaded there only after the shards on
     that server were stamped. Whoever meets another server (restarted, promoted, given the shard, or given it back)
@@ -93,7 +78,7 @@ class ScriptRunner:
 
         `on_change` hears of each shard that turned out to have a new epoch, and how many of its puts survived.
         """
-        self.client = client
+        super().__init__(client, settings.max_concurrency)
         self.facts = JournalFacts(server="", appendonly=None, appendfsync_always=None, eviction_policy=None)
         self._settings = settings
         self._headers = headers
@@ -103,37 +88,12 @@ class ScriptRunner:
         self._newest_epoch = newest_epoch
         self._on_change = on_change
         self._witness = witness
-        self._slots = asyncio.Semaphore(settings.max_concurrency)
         self._verifying = asyncio.Lock()
         self._proofs: dict[int, Proof] = {}
         self._known: dict[int, Proof] = {}
         self._floor: int | None = None
         self._sources = _load_scripts(settings.prefix)
         self._shas: dict[tuple[str, str], str] = {}
-
-    async def command(self, *args: Any) -> Any:
-        """One command, with outages as our own error."""
-        return await self.guarded(self.client.execute_command, *args)
-
-    async def guarded(self, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        """Any call of the client, with outages as our own error."""
-        async with self._slots:
-            try:
-                return await _cancellable(call(*args))
-            except UNAVAILABLE as error:
-                raise_misconfigured(error)
-                self.doubt()
-                message = f"Redis did not answer, or took no writes ({type(error).__name__}: {error})."
-                raise JournalUnavailableError(message) from error
-            except redis_errors.NoScriptError:
-                raise
-            except redis_errors.RedisError as error:
-                if missing := missing_right(error):
-                    self.doubt()
-                    raise missing from error
-                if str(error).startswith(_REFUSING):
-                    raise JournalUnavailableError(f"Redis takes no writes: {error}.") from error
-                raise SessionBridgeError(f"Redis refused a command: {type(error).__name__}: {error}.") from error
 
     async def run(self, name: str, shard: int, keys: Sequence[str], args: Callable[[str], Sequence[Any]]) -> Any:
         """Runs a script, checking the server first where that is due; `args` gets the shard's epoch."""
@@ -253,34 +213,6 @@ class ScriptRunner:
                 found = await self.guarded(self.client.eval, text, 1, self._headers[shard])
                 if found.decode() != server:
                     raise JournalUnavailableError("A shard changed its server while the journal was checked.")
-
-
-def raise_misconfigured(error: BaseException) -> None:
-    """Raises if an error, or the one that it stems from, is a matter of configuration and will not pass.
-
-    Raises:
-        ConfigurationError: It is.
-    """
-    cause = error.__cause__ if isinstance(error, redis_errors.RedisClusterException) else error
-    if any(word in str(cause) for word in _UNAUTHENTICATED):
-        message = f"Redis wants a user and password: {cause}. Put them into the URL."
-        raise ConfigurationError(message) from error
-    if isinstance(cause, redis_errors.AuthenticationError):
-        message = f"Redis refused the credentials: {cause}. Check the user and password in the URL."
-        raise ConfigurationError(message) from error
-    if "Cluster mode is not enabled" in str(error):
-        message = f"This Redis is no cluster ({error}). Use redis:// instead of redis+cluster://."
-        raise ConfigurationError(message) from error
-
-
-async def _cancellable(work: Awaitable[Any]) -> Any:
-    """Awaits a client's call; a cancellation that redis-py swallowed (8.1 does, while it probes a socket) is raised."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    answer = await work
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return answer
 
 
 def _load_scripts(prefix: str) -> dict[str, str]:
