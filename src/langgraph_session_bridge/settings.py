@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """Most journal entries in one batch."""
     flush_batch_bytes: int = Field(8 * MIB, ge=1)
     """Most document bytes in one batch (a larger single entry still goes, alone)."""
+    flush_concurrency: int = Field(4, ge=1)
+    """How many shards one process flushes at the same time."""
     lease_ttl_s: float = Field(5.0, gt=0)
     """How long a dead flusher keeps a shard from the others."""
 

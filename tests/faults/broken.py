@@ -38,8 +38,8 @@ def replaced(owner: Any, name: str, instead: Any) -> Iterator[None]:
 def unconfirmed() -> Iterator[None]:
     """A majority put is acknowledged before the majority write."""
 
-    async def at_once(*_: Any) -> None:
-        return
+    async def at_once(*_: Any) -> bool:
+        return True
 
     with replaced(JournalWriter, "_confirm", at_once):
         yield

@@ -135,7 +135,7 @@ def test_what_the_addresses_say_reaches_the_drivers(secured: Secured, driver: st
 @pytest.mark.parametrize(
     ("which", "given", "error", "words"),
     [
-        ("mongodb", {"user": "agent:wrong@"}, ConfigurationError, "MongoDB refused.*account's rights and password"),
+        ("mongodb", {"user": "agent:wrong@"}, ConfigurationError, "MongoDB refused.*account's password and rights"),
         ("mongodb", {"user": ""}, ConfigurationError, "MongoDB refused.*requires authentication"),
         ("mongodb", {"options": "tls=true"}, UnavailableError, "certificate verify failed"),
         ("mongodb", {"options": ""}, UnavailableError, "MongoDB did not answer"),

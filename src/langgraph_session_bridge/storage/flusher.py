@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TypeVar
 
 from langgraph_session_bridge.errors import RefusedError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
@@ -17,6 +18,8 @@ from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.thinned import thin
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _LONGEST_PAUSE_S = 5.0
 
@@ -34,6 +37,7 @@ class Flusher:
         self._shared = shared
         self._pauses: dict[int, float] = {}
         self._resting: dict[int, float] = {}
+        self._leased_until: dict[int, float] = {}
 
     async def flush(self, shard: int, upto: str | None = None, *, own: bool = True) -> int:
         """Flushes a shard's entries up to and including `upto`, or all that are there now.
@@ -153,7 +157,17 @@ class Flusher:
     async def flush_everything(self) -> int:
         """Flushes every shard that has a backlog."""
         backlog = await self._journal.backlog()
-        return sum([await self.flush(row.shard) for row in backlog if row.entries])
+        return sum(await self._several([row.shard for row in backlog if row.entries], self.flush))
+
+    async def flush_dirty(self) -> int:
+        """Flushes every shard of which this process knows that it has a backlog."""
+        shards = list(self._shared.dirty_shards)
+        self._shared.dirty_shards.difference_update(shards)
+        try:
+            return sum(await self._several(shards, self.flush))
+        except BaseException:
+            self._shared.dirty_shards.update(shards)
+            raise
 
     async def run(self, stop: asyncio.Event) -> None:
         """Flushes until told to stop: this process's entries within the flush interval, others' at each poll."""
@@ -168,9 +182,23 @@ class Flusher:
                 next_poll = loop.time() + settings.flush_poll_s
                 await self._surviving("Looking for a new epoch", self._look_for_epoch())
                 await self._surviving("Looking for unflushed entries", self._look_for_entries())
-            for shard in list(self._shared.dirty_shards):
-                if loop.time() >= self._resting.get(shard, 0.0):
-                    await self._flush_or_rest(shard)
+            due = [shard for shard in list(self._shared.dirty_shards) if loop.time() >= self._resting.get(shard, 0.0)]
+            await self._several(due, self._flush_or_rest)
+
+    async def _several(self, shards: Sequence[int], work: Callable[[int], Awaitable[T]]) -> list[T]:
+        """Does something with shards, some at a time: they wait for different fsyncs; raises only when all are done."""
+        slots = asyncio.Semaphore(self._settings.flush_concurrency)
+
+        async def one(shard: int) -> T:
+            async with slots:
+                return await work(shard)
+
+        done = await asyncio.gather(*map(one, shards), return_exceptions=True)
+        results = [result for result in done if not isinstance(result, BaseException)]
+        for failed in done:
+            if isinstance(failed, BaseException):
+                raise failed
+        return results
 
     async def _flush_or_rest(self, shard: int) -> None:
         """Flushes a shard; one that fails rests for longer and longer, and holds up no other."""
@@ -199,7 +227,7 @@ class Flusher:
         return False
 
     async def _flush_leased(self, shard: int) -> None:
-        if not await self._journal.lease(shard, self._shared.owner, self._settings.lease_ttl_s):
+        if not await self._leased(shard):
             return
         self._shared.dirty_shards.discard(shard)
         try:
@@ -207,6 +235,16 @@ class Flusher:
         except BaseException:
             self._shared.dirty_shards.add(shard)
             raise
+
+    async def _leased(self, shard: int) -> bool:
+        """Whether the shard is ours to flush; a lease is renewed once half of it is over."""
+        now, ttl = asyncio.get_running_loop().time(), self._settings.lease_ttl_s
+        if now < self._leased_until.get(shard, 0.0):
+            return True
+        if not await self._journal.lease(shard, self._shared.owner, ttl):
+            return False
+        self._leased_until[shard] = now + ttl / 2
+        return True
 
     async def _look_for_epoch(self) -> None:
         """Returns to the journal if it answers again, and notices what other processes wrote past it."""
@@ -229,5 +267,6 @@ class Flusher:
 
     async def release_leases(self) -> None:
         """Lets other processes take over at once."""
+        self._leased_until.clear()
         for shard in range(self._journal.shards):
             await self._journal.release(shard, self._shared.owner)

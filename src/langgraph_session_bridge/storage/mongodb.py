@@ -28,8 +28,8 @@ from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 
 _DUPLICATE_KEY = 11000
-_ONE_COMMAND = 32
-"""Up to this many documents go in one ordered insert, so that a single put is one round trip."""
+_ONE_COMMAND = 1000
+"""Up to this many documents go in one ordered insert, so that a put, or most batches, wait for one majority."""
 _PAGE_BYTES = 16 * 1024 * 1024
 _IDS_PER_QUERY = 1000
 _RANGES_PER_QUERY = 100
@@ -59,19 +59,19 @@ class MongoArchive(MongoRecords):
         checkpoints = [document for document in documents if document.field.startswith("c/")]
         async with self._asking():
             small = len(documents) <= _ONE_COMMAND and sum(len(document.raw) for document in documents) <= _PAGE_BYTES
-            if small and await self._insert_in_order([*parts, *writes, *checkpoints]):
-                return
+            done = await self._insert_in_order([*parts, *writes, *checkpoints]) if small else 0
             for phase in (parts, writes, checkpoints):
-                for page in _pages(phase):
+                left, done = phase[done:], max(0, done - len(phase))
+                for page in _pages(left):
                     await self._insert_or_replace(page, final)
 
-    async def _insert_in_order(self, documents: Sequence[Encoded]) -> bool:
+    async def _insert_in_order(self, documents: Sequence[Encoded]) -> int:
+        """Inserts documents up to the first that exists already; returns how many."""
         try:
             await self._checkpoints.insert_many([RawBSONDocument(document.raw) for document in documents])
         except mongo_errors.BulkWriteError as error:
-            _only_duplicates(error)
-            return False
-        return True
+            return _only_duplicates(error)[0]
+        return len(documents)
 
     async def _insert_or_replace(self, documents: Sequence[Encoded], final: bool) -> None:
         try:

@@ -185,15 +185,7 @@ class Pipeline:
         """
         if self.flusher is None:
             return 0
-        return await within(self._settings.drain_timeout_s, self._flush_dirty)
-
-    async def _flush_dirty(self) -> int:
-        assert self.flusher is not None
-        flushed = 0
-        for shard in list(self._shared.dirty_shards):
-            flushed += await self.flusher.flush(shard)
-            self._shared.dirty_shards.discard(shard)
-        return flushed
+        return await within(self._settings.drain_timeout_s, self.flusher.flush_dirty)
 
     async def flush_shard(self, shard: int) -> None:
         """Returns when everything that a shard held is in the archive, trying for `drain_timeout_s`."""

@@ -209,7 +209,7 @@ async def tidy(saver: Any) -> None:
     pipeline = await pipeline_of(saver)
     await saver.aflush()
     if pipeline.flusher is not None:
-        await pipeline.flusher._poll()
+        await pipeline.flusher._look_for_entries()
     for _ in range(50):
         await pipeline.tidier.run_ready()
         if not len(saver._runtime.shared.chores):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stores import Tiers
 
-from langgraph_session_bridge.checkpoint import retention
+from langgraph_session_bridge.checkpoint import copying
 
 from .growing import NEVER, Story, before, message, messages, orphans, pipeline_of, tidy
 
@@ -127,7 +127,7 @@ async def test_a_copy_of_a_thread_that_is_compacted_meanwhile_is_whole(make_save
 async def test_a_copy_of_large_writes_that_are_thinned_meanwhile_is_whole(
     make_saver: Any, tiers: Tiers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "_COPY_PAGE", 1)
+    monkeypatch.setattr(copying, "_COPY_PAGE", 1)
     async with make_saver(**NEVER) as one, make_saver(**NEVER) as two:
         story = Story()
         await story.put(one, {"x": 1})
