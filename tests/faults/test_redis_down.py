@@ -136,6 +136,21 @@ def test_a_thread_that_this_process_does_not_know_is_served_from_mongodb(
         assert saver.get_tuple(at("unknown")) is None
 
 
+def test_a_reader_that_returns_to_redis_does_not_go_back_in_time(
+    open_saver: OpenSaver, open_through: OpenSaver, proxies: tuple[Proxy, Proxy]
+) -> None:
+    """It read from MongoDB what another process had put past Redis; Redis still shows the head before."""
+    run_steps(open_saver(), "t", 0, 2)
+    writer, reader = open_through(**NEVER), open_through(**NEVER)
+    for saver in (writer, reader):
+        check_head(saver, "t", 1)
+    with proxies[0].down():
+        run_steps(writer, "t", 2, 3)
+        check_head(reader, "t", 2)
+    wait_until(lambda: reader.health().breaker == "closed", "the reader is back on Redis")
+    check_head(reader, "t", 2)
+
+
 def test_a_known_checkpoint_that_only_redis_has_is_not_reported_as_missing(
     open_through: OpenSaver, proxies: tuple[Proxy, Proxy]
 ) -> None:

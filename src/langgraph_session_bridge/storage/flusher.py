@@ -248,7 +248,7 @@ class Flusher:
 
     async def _look_for_epoch(self) -> None:
         """Returns to the journal if it answers again, and notices what other processes wrote past it."""
-        await outage.end(self._journal, self._shared)
+        await outage.end(self._archive, self._journal, self._shared)
         await outage.notice(self._archive, self._journal)
 
     async def _look_for_entries(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from langgraph_session_bridge.errors import JournalUnavailableError
+from langgraph_session_bridge.errors import JournalUnavailableError, UnavailableError
 from langgraph_session_bridge.storage.protocols import Archive, Journal
 from langgraph_session_bridge.storage.shared import Shared
 
@@ -39,10 +39,20 @@ async def notice(archive: Archive, journal: Journal) -> None:
             await journal.verify(force_epoch=True)
 
 
-async def end(journal: Journal, shared: Shared, *, at_once: bool = False) -> None:
-    """Returns to the journal if it answers again, under a new epoch if anything was written past it.
+async def _notice_if_told(archive: Archive, journal: Journal) -> None:
+    try:
+        await notice(archive, journal)
+    except JournalUnavailableError:
+        raise
+    except UnavailableError as error:
+        logger.warning("Back to Redis, though MongoDB does not tell whether it was bypassed: %s", error)
+
+
+async def end(archive: Archive, journal: Journal, shared: Shared, *, at_once: bool = False) -> None:
+    """Returns to the journal if it answers again, under a new epoch if this or another process wrote past it.
 
     Args:
+        archive: Where other processes announce that.
         journal: The journal.
         shared: What knows of the outage.
         at_once: Whether to try it although that was done a moment ago.
@@ -60,6 +70,8 @@ async def end(journal: Journal, shared: Shared, *, at_once: bool = False) -> Non
         await journal.ping(_PROBE_S)
         if shared.writing_through:
             await journal.verify(force_epoch=True)
+        else:  # what was read from MongoDB meanwhile may be newer than what Redis shows
+            await _notice_if_told(archive, journal)
     except BaseException:
         shared.breaker.reopen()
         raise

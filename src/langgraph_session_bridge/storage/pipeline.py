@@ -77,7 +77,7 @@ class Pipeline:
                 return await self._archived(thread_id, ns, checkpoint_id)
             journal, seconds = self.journal, self._settings.connect_timeout_s
             try:
-                await outage.end(journal, self._shared)
+                await outage.end(self.archive, journal, self._shared)
                 return await retried(
                     lambda: self._hot(journal, thread_id, ns, checkpoint_id, operation), seconds=seconds
                 )
@@ -134,7 +134,7 @@ class Pipeline:
     async def _flushed_at_once(self, journal: Journal, thread_id: str) -> bool:
         """Whether the journal answers after all, and gave the archive what it had of a thread."""
         try:
-            await outage.end(journal, self._shared, at_once=True)
+            await outage.end(self.archive, journal, self._shared, at_once=True)
             await self._settler.archive(thread_id)
         except JournalUnavailableError:
             return False
@@ -300,7 +300,7 @@ class Pipeline:
         """
         if self.journal is not None:
             with contextlib.suppress(UnavailableError):
-                await outage.end(self.journal, self._shared, at_once=True)
+                await outage.end(self.archive, self.journal, self._shared, at_once=True)
         return await examine(self.journal, self.archive, self._shared)
 
     async def stats(self) -> Stats:

@@ -75,7 +75,7 @@ class JournalWriter:
         """
         token = self._shared.token()
         try:
-            await outage.end(self._journal, self._shared)
+            await outage.end(self._archive, self._journal, self._shared)
             sent = await retried(lambda: self._journaled(work, token), seconds=self._settings.connect_timeout_s)
         except JournalUnavailableError as error:
             return await self._put_past_journal(work, level, error)
