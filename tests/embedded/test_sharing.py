@@ -144,6 +144,17 @@ def test_servers_of_a_removed_directory_are_stopped(home: Path) -> None:
     assert not any(birth_of(pid) for pid in processes)
 
 
+def test_servers_are_stopped_that_keep_a_part_of_their_removed_directory(home: Path) -> None:
+    """They write on while it is being removed, so that it is not empty in the end."""
+    servers = attach(home)
+    processes = pids(status(home))
+    for entry in home.iterdir():
+        if entry.name != "mongodb":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    assert servers.detach()
+    assert not any(birth_of(pid) for pid in processes)
+
+
 def test_up_survives_the_last_client_and_down_stops(home: Path) -> None:
     state = up(home)
     assert state.running and state.kept

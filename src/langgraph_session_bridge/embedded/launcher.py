@@ -6,7 +6,7 @@ import atexit
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -53,12 +53,13 @@ class EmbeddedServers:
         if not self._hold.release():
             return False
         atexit.unregister(self.detach)
-        try:
-            return _stop_if_last(Layout(root=self.path))
-        except FileNotFoundError:
-            # Somebody removed the directory, so nobody can join or stop these servers any more.
-            processes.stop(self._processes, timeout_s=STOP_TIMEOUT_S)
-            return True
+        layout = Layout(root=self.path)
+        with suppress(FileNotFoundError):
+            if layout.clients.exists():
+                return _stop_if_last(layout)
+        # Somebody removed the directory, or as much of it as the servers let go: nobody can join or stop them any more.
+        processes.stop(self._processes, timeout_s=STOP_TIMEOUT_S)
+        return True
 
     def __enter__(self) -> Self:
         """Nothing to do: it is attached already."""

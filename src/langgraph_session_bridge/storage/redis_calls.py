@@ -53,6 +53,11 @@ class RedisCalls:
                 self.doubt()
                 message = f"Redis did not answer, or took no writes ({type(error).__name__}: {error})."
                 raise JournalUnavailableError(message) from error
+            except AttributeError as error:
+                if "'NoneType'" not in str(error):
+                    raise
+                self.doubt()  # redis-py 8.1: a connection that another call closed has no writer any more
+                raise JournalUnavailableError(f"Redis closed the connection ({error}).") from error
             except redis_errors.NoScriptError:
                 raise
             except redis_errors.RedisError as error:
