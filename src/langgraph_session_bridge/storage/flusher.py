@@ -203,7 +203,6 @@ class Flusher:
     async def _flush_or_rest(self, shard: int) -> None:
         """Flushes a shard; one that fails rests for longer and longer, and holds up no other."""
         if await self._surviving(f"Flushing shard {shard}", self._flush_leased(shard)):
-            self._resting.pop(shard, None)
             self._pauses.pop(shard, None)
             return
         pause = min(_LONGEST_PAUSE_S, 2 * self._pauses.get(shard, self._settings.flush_interval_s))
@@ -227,7 +226,8 @@ class Flusher:
         return False
 
     async def _flush_leased(self, shard: int) -> None:
-        if not await self._leased(shard):
+        if not await self._leased(shard):  # whoever has it flushes our entries too, at its next poll
+            self._resting[shard] = asyncio.get_running_loop().time() + self._settings.flush_poll_s
             return
         self._shared.dirty_shards.discard(shard)
         try:
