@@ -178,3 +178,18 @@ def test_parked_documents_survive_a_restart_of_redis_and_no_reader_evicts_them(
         assert len(other.list_dead()) == 6
     assert other.redrive() == 6
     check_thread(other, "poison", 3)
+
+
+def test_a_sweep_leaves_a_parked_thread_alone(open_saver: OpenSaver, pair: Pair, place: Place) -> None:
+    saver = open_saver(shards=1, **NEVER)
+    run_steps(saver, "poison", 0, 2)
+    saver.prune(["poison"])
+    with refusing(pair, place, "poison"):
+        run_steps(saver, "poison", 2, 3)
+        saver.flush()
+        before = place.documents()
+        report = saver.sweep(grace_s=0)
+        assert (report.skipped, report.documents) == (["poison"], 0)
+        assert place.documents() == before
+    assert saver.redrive() == 2
+    check_head(saver, "poison", 2)

@@ -92,3 +92,24 @@ def test_an_empty_redis_under_a_used_database_is_said_to_whoever_comes_first(
         witness = Witness()
         witness.compare(found(2, 0, blank=True))
     assert "used with a journal before" in caplog.text and witness.losses == []
+
+
+def test_each_new_epoch_is_told_with_its_first_counter_and_no_epoch_twice() -> None:
+    heard: list[tuple[int, int]] = []
+    witness = Witness(lambda shard, began: heard.append((shard, began)))
+    assert witness.epoch_of(0) == 0
+    witness.compare(found(3, 5))
+    assert (heard, witness.epoch_of(0)) == ([], 3)
+    witness.compare(found(4, 7))
+    witness.compare(found(4, 7))
+    assert (heard, witness.epoch_of(0)) == ([(0, 7)], 4)
+
+
+def test_what_a_slower_event_loop_found_earlier_is_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    witness = seen(1, 2, 3)
+    witness.compare(found(3, 3))
+    witness.saw(0, 3, 9)
+    with caplog.at_level(logging.WARNING):
+        assert witness.compare(found(2, 3, blank=True)) is None
+    assert (witness.epoch_of(0), caplog.text) == (3, "")
+    assert witness.compare(found(4, 8)) is not None

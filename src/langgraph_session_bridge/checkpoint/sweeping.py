@@ -52,13 +52,10 @@ async def sweep(pipeline: Pipeline, thread_ids: Sequence[str], *, grace_s: float
     if suspects:
         await asyncio.sleep(grace_s)
     for thread_id, names in suspects.items():
-        if not await pipeline.archive.claim(thread_id, _LONGEST_SWEEP_S):
-            skipped.append(thread_id)
-            continue
         try:
             documents += await _sweep_leftovers(pipeline, thread_id, names, dry_run=dry_run)
-        finally:
-            await pipeline.archive.release(thread_id)
+        except (DeadLetterError, _BeingCopiedError):
+            skipped.append(thread_id)
     return SweepReport(threads=threads, documents=documents, skipped=skipped, dry_run=dry_run)
 
 
@@ -85,16 +82,29 @@ async def _sweep_dead_generations(pipeline: Pipeline, thread_id: str, *, dry_run
 async def _sweep_leftovers(pipeline: Pipeline, thread_id: str, suspects: set[str], *, dry_run: bool) -> int:
     """Removes what is still a leftover.
 
-    What Redis shows of the thread is forgotten first: no put may go on from a checkpoint that was deleted in MongoDB
-    alone.
+    Raises:
+        _BeingCopiedError: What is there may be one half of a copy.
+        DeadLetterError: What is there may belong to puts that MongoDB refuses.
     """
-    if not dry_run:
-        await pipeline.forget(thread_id)
-    found = await _leftovers(pipeline, thread_id)
-    names = [name for name in found.names if name in suspects]
-    if not dry_run:
-        await remove(pipeline.archive, thread_id, found.generation, names, found.outlines)
+    archive = pipeline.archive
+    if dry_run:
+        if await archive.is_claimed(thread_id):
+            raise _BeingCopiedError
+        return len(suspects.intersection((await _leftovers(pipeline, thread_id)).names))
+    if not await archive.claim(thread_id, _LONGEST_SWEEP_S):
+        raise _BeingCopiedError
+    try:
+        await pipeline.forget(thread_id)  # no put may go on from a checkpoint that was deleted in MongoDB alone
+        found = await _leftovers(pipeline, thread_id)
+        names = suspects.intersection(found.names)
+        await remove(archive, thread_id, found.generation, sorted(names), found.outlines)
+    finally:
+        await archive.release(thread_id)
     return len(names)
+
+
+class _BeingCopiedError(Exception):
+    """A thread is claimed by a copy into it, or by another sweep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

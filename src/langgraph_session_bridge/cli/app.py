@@ -9,8 +9,9 @@ import typer
 from langgraph_session_bridge.cli.dead import dead
 from langgraph_session_bridge.cli.demo import demo
 from langgraph_session_bridge.cli.doctor import doctor
-from langgraph_session_bridge.cli.journal import drain, flusher, health, stats, sweep
+from langgraph_session_bridge.cli.journal import drain, flusher, health, stats
 from langgraph_session_bridge.cli.servers import down, status, up
+from langgraph_session_bridge.cli.sweep import sweep
 from langgraph_session_bridge.cli.versions import PROJECT, version_of
 
 _EPILOG = (

@@ -1,4 +1,4 @@
-"""`health`, `stats`, `drain`, `flusher` and `sweep`: what is unflushed, what is left over, without an application."""
+"""`health`, `stats`, `drain` and `flusher`: what is unflushed, and getting it to MongoDB without an application."""
 
 from __future__ import annotations
 
@@ -87,29 +87,6 @@ def flusher(
             signal.signal(number, handler)
     _show(found, json=json)
     return ExitCode.PROBLEM if found.dead_letters else ExitCode.OK
-
-
-@command
-@on_deployment
-def sweep(
-    saver: SessionBridgeSaver,
-    threads: Annotated[list[str] | None, typer.Argument(help="Thread ids.", show_default="those deleted from")] = None,
-    *,
-    grace_s: Annotated[float, typer.Option("--grace", help="Seconds that something must be out of reach.")] = 60.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-    json: Json = False,
-    debug: Debug = False,
-) -> ExitCode:
-    """Remove what late flushes and deletions that were cut off left in MongoDB; once a day is enough."""
-    report = saver.sweep(threads or [], grace_s=grace_s, dry_run=dry_run)
-    if json:
-        emit({"ok": True, **plain(report)})
-    else:
-        verb = "would remove" if dry_run else "removed"
-        say(f"{verb} {report.documents:,} documents of {report.threads:,} threads")
-        for thread_id in report.skipped:
-            say(f"skipped {thread_id!r}: it has dead letters, or is being copied to")
-    return ExitCode.OK
 
 
 def _show(found: Stats, *, json: bool) -> None:

@@ -223,7 +223,6 @@ async def _journal(url: str, settings: Settings, shards: int) -> AsyncIterator[t
         deployment="",
         next_epoch=_no_epoch,
         newest_epoch=_no_epoch,
-        on_change=_no_change,
         owns_client=True,
     )
     try:
@@ -234,10 +233,6 @@ async def _journal(url: str, settings: Settings, shards: int) -> AsyncIterator[t
 
 
 async def _no_epoch() -> int:
-    raise AssertionError("inspection never stamps a shard")
-
-
-def _no_change(shard: int, survived: int) -> None:
     raise AssertionError("inspection never stamps a shard")
 
 

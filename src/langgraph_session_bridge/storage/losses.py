@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 logger = logging.getLogger(__name__)
+
+OnEpoch = Callable[[int, int], None]
 
 _SAMPLE_S = 0.1
 _SAMPLES = 600
@@ -64,7 +66,9 @@ class Witness:
     lacks puts that were acknowledged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_epoch: OnEpoch = lambda shard, began: None) -> None:
+        """`on_epoch` hears of each shard that turned out to have a new epoch, and its counter when that began."""
+        self._on_epoch = on_epoch
         self._lock = threading.Lock()
         self._shards: dict[int, _Shard] = {}
         self._losses: deque[Loss] = deque(maxlen=_KEPT)
@@ -76,6 +80,11 @@ class Witness:
         with self._lock:
             return list(self._losses)
 
+    def epoch_of(self, shard: int) -> int:
+        """The epoch that a shard had when it was proven last; 0 before the first proof."""
+        known = self._shards.get(shard)
+        return known.epoch if known is not None else 0
+
     def saw(self, shard: int, epoch: int, counter: int) -> None:
         """Notes that a put got this counter."""
         known = self._shards.get(shard)
@@ -83,7 +92,22 @@ class Witness:
             known.saw(counter)
 
     def compare(self, found: Mapping[int, Found]) -> Loss | None:
-        """Takes over what was found on a server that had to be proven again; returns what it lost."""
+        """Takes over what was found on a server that had to be proven again; returns what it lost.
+
+        What another event loop found before, and only now comes to tell, is no news: epochs only grow.
+        """
+        found = {shard: now for shard, now in found.items() if now.epoch >= self.epoch_of(shard)}
+        if not found:
+            return None
+        changed = [shard for shard, now in found.items() if self.epoch_of(shard) not in (0, now.epoch)]
+        loss = self._taken_over(found)
+        if loss is not None:
+            logger.warning("%s", loss)
+        for shard in changed:
+            self._on_epoch(shard, found[shard].began)
+        return loss
+
+    def _taken_over(self, found: Mapping[int, Found]) -> Loss | None:
         with self._lock:
             before = {shard: known for shard in found if (known := self._shards.get(shard)) is not None}
             lost = {shard: known for shard, known in before.items() if known.misses(found[shard])}
@@ -99,7 +123,6 @@ class Witness:
             loss = Loss(since=since, until=time.time(), shards=len(lost))
             self._losses.append(loss)
             self.count += 1
-        logger.warning("%s", loss)
         return loss
 
     def _tell_if_blank(self, found: Mapping[int, Found], *, known: bool) -> None:

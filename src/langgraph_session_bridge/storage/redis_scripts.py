@@ -71,13 +71,9 @@ class ScriptRunner(RedisCalls):
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
         newest_epoch: Callable[[], Awaitable[int]],
-        on_change: Callable[[int, int], None],
         witness: Witness,
     ) -> None:
-        """Runs on `client`; `headers` are the keys of the shards' headers, in order, `scratches` keys without use.
-
-        `on_change` hears of each shard that turned out to have a new epoch, and how many of its puts survived.
-        """
+        """Runs on `client`; `headers` are the keys of the shards' headers, in order, `scratches` keys without use."""
         super().__init__(client, settings.max_concurrency)
         self.facts = JournalFacts(server="", appendonly=None, appendfsync_always=None, eviction_policy=None)
         self._settings = settings
@@ -86,11 +82,9 @@ class ScriptRunner(RedisCalls):
         self._deployment = deployment
         self._next_epoch = next_epoch
         self._newest_epoch = newest_epoch
-        self._on_change = on_change
         self._witness = witness
         self._verifying = asyncio.Lock()
         self._proofs: dict[int, Proof] = {}
-        self._known: dict[int, Proof] = {}
         self._floor: int | None = None
         self._sources = _load_scripts(settings.prefix)
         self._shas: dict[tuple[str, str], str] = {}
@@ -160,8 +154,6 @@ class ScriptRunner(RedisCalls):
                 proofs = {shard: proof.noted(blank=shard in blank) for shard, proof in proofs.items()}
             await self._load({proof.server: shard for shard, proof in proofs.items()})
             self._witness.compare({shard: proof.found for shard, proof in proofs.items()})
-            for shard, proof in proofs.items():
-                self._note_change(shard, proof)
             self._proofs = proofs
 
     async def _stamp_all(self, ordinal: int) -> tuple[dict[int, Proof], int]:
@@ -183,7 +175,7 @@ class ScriptRunner(RedisCalls):
         Returns:
             What the shard has now, and the ordinal asked for meanwhile (one serves all shards).
         """
-        floor = max(self._floor or 0, int(self._known[shard].epoch) if shard in self._known else 0)
+        floor = max(self._floor or 0, self._witness.epoch_of(shard))
         while True:
             args = (ordinal, floor, self._deployment)
             reply = await self.guarded(self.client.eval, self._sources["epoch"], 1, self._headers[shard], *args)
@@ -198,11 +190,6 @@ class ScriptRunner(RedisCalls):
                 )
                 raise ConfigurationError(message)
             ordinal = await self._next_epoch()
-
-    def _note_change(self, shard: int, proof: Proof) -> None:
-        before, self._known[shard] = self._known.get(shard), proof
-        if before is not None and before.epoch != proof.epoch:
-            self._on_change(shard, proof.found.began)
 
     async def _load(self, servers: Mapping[str, int]) -> None:
         """Loads the scripts on each server, which is reached by the key of a shard that it serves."""

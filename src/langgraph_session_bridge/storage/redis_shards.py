@@ -28,7 +28,6 @@ class RedisShards:
         deployment: str,
         next_epoch: Callable[[], Awaitable[int]],
         newest_epoch: Callable[[], Awaitable[int]],
-        on_change: Callable[[int, int], None],
         owns_client: bool,
         witness: Witness | None = None,
     ) -> None:
@@ -49,7 +48,6 @@ class RedisShards:
             deployment=deployment,
             next_epoch=next_epoch,
             newest_epoch=newest_epoch,
-            on_change=on_change,
             witness=self._witness,
         )
 

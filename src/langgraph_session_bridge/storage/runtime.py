@@ -145,7 +145,6 @@ class Runtime:
             deployment=archive.deployment["id"],
             next_epoch=archive.next_epoch,
             newest_epoch=archive.epoch,
-            on_change=self.shared.note_survived,
             owns_client=self._owns_clients,
             witness=self.shared.witness,
         )

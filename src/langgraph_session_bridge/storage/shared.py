@@ -42,7 +42,7 @@ class Shared:
     flush_turns: Turns = field(default_factory=Turns)
     counters: Counter[str] = field(default_factory=Counter)
     telemetry: Telemetry = field(default_factory=Telemetry)
-    witness: Witness = field(default_factory=Witness)
+    witness: Witness = field(init=False)
     writing_through: bool = False
     """True after a write went past an unreachable journal, until the journal is back under a new epoch."""
     epoch: int = 0
@@ -53,6 +53,9 @@ class Shared:
     _calls: itertools.count[int] = field(default_factory=itertools.count)
     _last_tick: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.witness = Witness(self.note_survived)
 
     def token(self) -> str:
         """Identifies one call among all calls of all processes."""
@@ -115,7 +118,7 @@ class Shared:
             for key, _ in noted:
                 del self._unflushed[key]
         if noted:
-            self.counters["vanished_puts"] += len(noted)
+            self.count("vanished_puts", len(noted))
             threads = sorted({key[0] for key, _ in noted})
             logger.error(
                 "Redis came back, or failed over, without the newest puts of %d checkpoints that it had acknowledged, "
