@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+import time
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from contract.build import at
 
-from langgraph_session_bridge import SessionBridgeSaver
+from langgraph_session_bridge import SessionBridgeSaver, UnavailableError
+from langgraph_session_bridge.storage.mongodb import MongoArchive
+from langgraph_session_bridge.storage.redis_log import RedisLog
 
-from .harness import NEVER, Pair, Place, check_acknowledged, check_thread, id_of, put_step, run_steps
+from .harness import (
+    HASTY,
+    NEVER,
+    Pair,
+    Place,
+    check_acknowledged,
+    check_thread,
+    id_of,
+    put_step,
+    run_steps,
+    wait_until,
+)
 from .tally import count
 from .writers import Writers
 
@@ -123,13 +139,77 @@ def test_the_background_leaves_alone_what_a_majority_put_is_archiving_itself(
 
 def test_a_dead_flushers_lease_ends(open_saver: OpenSaver, place: Place) -> None:
     """Whoever dies with the lease keeps the shard from the background flushers for `lease_ttl_s` at most."""
-    from .harness import wait_until
-
     saver = open_saver(lease_ttl_s=0.5, shards=1)
     with place.pair.redis() as client:
         client.set(f"{place.name}:{{s000}}:lease", "dead", px=500)
     run_steps(saver, "t", 0, 2)
     wait_until(lambda: saver.stats().unflushed_entries == 0, "flushed after the lease ended", 5)
+
+
+@contextlib.contextmanager
+def counted(owner: type, name: str) -> Iterator[list[int]]:
+    """How many calls of a method were under way, noted as each begins."""
+    calls, under_way, original = [], [0], getattr(owner, name)
+
+    async def call(self: Any, *args: Any, **more: Any) -> Any:
+        under_way[0] += 1
+        calls.append(under_way[0])
+        try:
+            return await original(self, *args, **more)
+        finally:
+            under_way[0] -= 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, call)
+        yield calls
+
+
+def test_whoever_does_not_get_a_lease_asks_again_at_the_next_poll(open_saver: OpenSaver, place: Place) -> None:
+    """And whoever has it does not ask for each batch."""
+    holder, other = open_saver(shards=1, lease_ttl_s=60.0), open_saver(flush_poll_s=60.0)
+    put_step(holder, "t", 0)
+    wait_until(lambda: sum(place.archived().values()) == 1, "the holder flushed, so it has the lease")
+    with counted(RedisLog, "lease") as asked:
+        for step in range(1, 6):
+            put_step(other, "t", step)
+            time.sleep(0.1)  # two flush intervals: time is the subject
+        assert len(asked) == 1, "the other asked once"
+        wait_until(lambda: sum(place.archived().values()) == 6, "the holder flushed what the other put")
+        assert len(asked) == 1, "the holder did not ask at all"
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_so_many_shards_are_flushed_at_the_same_time(open_saver: OpenSaver, place: Place, at_once: int) -> None:
+    saver = open_saver(ack="cache", shards=8, flush_concurrency=at_once, **NEVER)
+    for number in range(24):
+        put_step(saver, f"t{number}", 0)
+    with counted(MongoArchive, "store") as storing:
+        saver.flush()
+    assert max(storing) == at_once
+    assert sum(place.archived().values()) == 24
+
+
+def test_a_shard_that_cannot_be_flushed_holds_up_no_other_and_is_told(open_saver: OpenSaver, place: Place) -> None:
+    saver = open_saver(ack="cache", shards=8, **NEVER, **HASTY)
+    threads = [f"t{number}" for number in range(24)]
+    for thread in threads:
+        put_step(saver, thread, 0)
+    store = MongoArchive.store
+
+    async def refuse(self: Any, documents: Any, **more: Any) -> None:
+        if any(b"t7/" in document.raw for document in documents):
+            raise UnavailableError("not this one")
+        await store(self, documents, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MongoArchive, "store", refuse)
+        with pytest.raises(UnavailableError):
+            saver.flush()
+    archived = {thread for thread, _, _ in place.archived()}
+    shard = {thread: zlib.crc32(thread.encode()) % 8 for thread in threads}
+    assert archived == {thread for thread in threads if shard[thread] != shard["t7"]}
+    saver.flush()
+    assert sum(place.archived().values()) == 24
 
 
 def test_a_flush_in_one_process_serves_all(open_saver: OpenSaver, place: Place) -> None:
