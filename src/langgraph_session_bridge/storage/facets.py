@@ -23,7 +23,7 @@ FACET_MAX_BYTES = 4 * 1024 * 1024
 """One facet is well below MongoDB's 16 MiB for all of a record."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+_AWARE: CodecOptions[Mapping[str, Any]] = CodecOptions(tz_aware=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
