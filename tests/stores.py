@@ -18,10 +18,10 @@ def emptied(servers: EmbeddedServers, name: str) -> Iterator[str]:
     """A database and key prefix, empty at the start of each test: cheaper than new ones."""
     yield name
     with MongoClient(servers.mongodb_uri) as client:
-        for collection in ("checkpoints", "threads"):
+        for collection in ("checkpoints", "records", "threads"):
             client[name][collection].delete_many({})
     with Redis.from_url(servers.redis_url) as redis:
-        for pattern in ("t:*", "log", "lease", "dead", "parked"):
+        for pattern in ("t:*", "r:*", "log", "lease", "dead", "parked"):
             for key in redis.scan_iter(f"{name}:{{s*}}:{pattern}", count=1000):
                 redis.delete(key)
 

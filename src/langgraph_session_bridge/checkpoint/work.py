@@ -25,7 +25,7 @@ from langgraph_session_bridge.storage.documents import (
     writes_field,
 )
 from langgraph_session_bridge.storage.hints import Layout, StoredValue
-from langgraph_session_bridge.storage.protocols import Kind
+from langgraph_session_bridge.storage.protocols import PutKind
 from langgraph_session_bridge.storage.runs import pack
 from langgraph_session_bridge.storage.work import Extend, Prepared
 
@@ -53,7 +53,7 @@ class CheckpointWork:
     limits: Limits
     known: Layout | None
     written: Written = field(default_factory=dict)
-    kind: Kind = "c"
+    kind: PutKind = "c"
     control: bool = False
     checkpoint_id: str = ""
     _typed: dict[str, Typed] = field(default_factory=dict)
@@ -188,7 +188,7 @@ class WritesWork:
     task_path: str
     writes: Sequence[tuple[str, Any]]
     limits: Limits
-    kind: Kind = "w"
+    kind: PutKind = "w"
     parent: str = ""
     control: bool = False
     _documents: list[Document] = field(default_factory=list)

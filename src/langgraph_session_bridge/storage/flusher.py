@@ -13,6 +13,7 @@ from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.chores import Key
 from langgraph_session_bridge.storage.documents import Encoded
+from langgraph_session_bridge.storage.facets import Batch
 from langgraph_session_bridge.storage.protocols import Archive, Entry, Journal
 from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.thinned import thin
@@ -124,34 +125,51 @@ class Flusher:
         self._shared.count("parked_entries")
 
     async def _flush_batch(self, shard: int, entries: Sequence[Entry]) -> None:
-        loaded = await self._journal.load(entries)
-        documents: list[Encoded] = []
-        puts: list[Key] = []
-        for entry, found in zip(entries, loaded, strict=True):
-            if found is None:  # the thread was deleted after this put
-                continue
-            if all(document.raw for document in found):
-                documents += found
-                puts += [(entry.thread_id, entry.generation, entry.checkpoint_id)] if entry.kind == "c" else []
-            elif await self._journal.unflushed(shard, entry.id):
-                self._report_lost(entry)
-        documents, thinned = thin(documents, self._shared.chores.of(puts))
-        await self._archive.store(documents)
-        for chore, name in thinned:
-            chore.thinned.pop(name, None)
+        records = [entry for entry in entries if entry.kind == "r"]
+        puts = [entry for entry in entries if entry.kind != "r"]
+        both = ((self._archive_puts, puts), (self._archive_records, records))
+        for done in await asyncio.gather(*[work(shard, some) for work, some in both if some], return_exceptions=True):
+            if done is not None:
+                raise done
         await self._journal.acknowledge(shard, entries)
         self._shared.note_flushed(entries)
         self._shared.count("flushed_entries", len(entries))
         self._shared.count("flushed_bytes", sum(entry.size for entry in entries))
         self._shared.count("flushed_batches")
 
+    async def _archive_records(self, shard: int, entries: Sequence[Entry]) -> None:
+        batches: list[Batch] = []
+        for entry, batch in zip(entries, await self._journal.load_records(entries), strict=True):
+            if batch is not None:
+                batches.append(batch)
+            elif await self._journal.unflushed(shard, entry.id):
+                self._report_lost(entry)
+        await self._archive.record(batches)
+
+    async def _archive_puts(self, shard: int, entries: Sequence[Entry]) -> None:
+        loaded = await self._journal.load(entries)
+        documents: list[Encoded] = []
+        keys: list[Key] = []
+        for entry, found in zip(entries, loaded, strict=True):
+            if found is None:  # the thread was deleted after this put
+                continue
+            if all(document.raw for document in found):
+                documents += found
+                keys += [(entry.thread_id, entry.generation, entry.checkpoint_id)] if entry.kind == "c" else []
+            elif await self._journal.unflushed(shard, entry.id):
+                self._report_lost(entry)
+        documents, thinned = thin(documents, self._shared.chores.of(keys))
+        await self._archive.store(documents)
+        for chore, name in thinned:
+            chore.thinned.pop(name, None)
+
     def _report_lost(self, entry: Entry) -> None:
         self._shared.count("lost_entries")
         logger.error(
-            "Unflushed documents of thread %r (checkpoint %s) vanished from Redis before they were archived. "
+            "Unflushed %s of thread %r vanished from Redis before they were archived. "
             "Check maxmemory-policy and who deletes keys.",
+            "records" if entry.kind == "r" else f"documents (checkpoint {entry.checkpoint_id})",
             entry.thread_id,
-            entry.checkpoint_id,
         )
 
     async def flush_everything(self) -> int:

@@ -25,7 +25,7 @@ from langgraph_session_bridge.storage.documents import (
     thread_prefix,
 )
 from langgraph_session_bridge.storage.mongodb_errors import explained
-from langgraph_session_bridge.storage.mongodb_records import MongoRecords
+from langgraph_session_bridge.storage.mongodb_facets import MongoFacets
 
 _DUPLICATE_KEY = 11000
 _ONE_COMMAND = 1000
@@ -37,8 +37,8 @@ _LIVING = {"gone": None}
 _CLOSE_S = 1.0
 
 
-class MongoArchive(MongoRecords):
-    """Archive in one MongoDB database: what `MongoRecords` keeps, and the documents of threads."""
+class MongoArchive(MongoFacets):
+    """Archive in one MongoDB database: what `MongoRecords` and `MongoFacets` keep, and the documents of threads."""
 
     # Writing
 
@@ -84,17 +84,17 @@ class MongoArchive(MongoRecords):
 
     async def delete_generations(self, thread_id: str, below: int) -> int:
         """Deletes every document of a thread's generations older than `below`."""
-        start, end = thread_prefix(thread_id), thread_prefix(thread_id, below)
+        query = _older(thread_id, below)
         async with self._asking():
-            result = await self._checkpoints.delete_many({"t": thread_id, "_id": {"$gte": start, "$lt": end}})
-        return int(result.deleted_count)
+            results = [await collection.delete_many(query) for collection in (self._checkpoints, self._records)]
+        return sum(result.deleted_count for result in results)
 
     async def count_generations(self, thread_id: str, below: int) -> int:
         """How many documents a thread has in generations older than `below`."""
-        start, end = thread_prefix(thread_id), thread_prefix(thread_id, below)
+        query = _older(thread_id, below)
         async with self._asking():
-            count = await self._checkpoints.count_documents({"t": thread_id, "_id": {"$gte": start, "$lt": end}})
-        return int(count)
+            counts = [await collection.count_documents(query) for collection in (self._checkpoints, self._records)]
+        return sum(counts)
 
     async def delete(self, thread_id: str, ids: Sequence[str]) -> None:
         """Deletes documents of a thread by `_id`."""
@@ -243,6 +243,11 @@ class MongoArchive(MongoRecords):
             if inspect.isawaitable(closing):  # PyMongo's close is a coroutine, Motor's is not
                 with contextlib.suppress(TimeoutError):  # it says goodbye to a server that may not answer
                     await asyncio.wait_for(closing, _CLOSE_S)
+
+
+def _older(thread_id: str, below: int) -> dict[str, Any]:
+    """Every document of a thread's generations older than `below`."""
+    return {"t": thread_id, "_id": {"$gte": thread_prefix(thread_id), "$lt": thread_prefix(thread_id, below)}}
 
 
 def _bounds(prefix: str, names: Sequence[str], ranges: Sequence[tuple[str, str]]) -> Iterator[list[dict[str, Any]]]:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bson.codec_options import CodecOptions
 from pymongo import ReadPreference, ReturnDocument, WriteConcern
 from pymongo import errors as mongo_errors
 from pymongo.read_concern import ReadConcern
@@ -23,7 +24,8 @@ from langgraph_session_bridge.storage.mongodb_errors import explained
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
-INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones")
+INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones", "records_of_thread", "attempts")
+_INDEXES_VERSION = 3
 _UNAUTHORIZED = 13
 _NAMESPACE_EXISTS = 48
 _STONE_TTL_S = 24 * 3600
@@ -33,7 +35,8 @@ class MongoRecords:
     """The collections of one MongoDB database, and the records that are not a thread's documents.
 
     Collections: `checkpoints` (checkpoints, channel values, pending writes and chunks, told apart by their `_id`),
-    `threads` (the generation that fences deleted threads) and `meta` (schema, shards, epoch). Every document has the
+    `records` (tool executions, context injections and the like), `threads` (the generation that fences deleted threads)
+    and `meta` (schema, shards, epoch). Every document has the
     thread id `t`, and every query has equality on it, except `every_checkpoint`, `checkpoints_of_runs`, and what a
     sweep asks: `deleted_threads` and `threads_with_stones`.
     """
@@ -49,6 +52,7 @@ class MongoRecords:
             read_preference=ReadPreference.PRIMARY,
         )
         self._checkpoints = db.get_collection("checkpoints")
+        self._records = db.get_collection("records", codec_options=CodecOptions(tz_aware=True))
         self._threads = db.get_collection("threads")
         self._meta = db.get_collection("meta")
         self.deployment: Mapping[str, Any] = {}
@@ -80,11 +84,11 @@ class MongoRecords:
             found = await self._meta.find_one({"_id": "deployment"})
             wanted: dict[str, Any] = {"journal": True} if journal else {}
             if create_indexes:
-                wanted["indexes"] = SCHEMA_VERSION
+                wanted["indexes"] = _INDEXES_VERSION
             if found is None or wanted.items() - found.items():
                 if create_indexes and found is None and block_compressor != "default":
                     await self._create_collection(block_compressor)
-                if create_indexes and (found or {}).get("indexes") != SCHEMA_VERSION:
+                if create_indexes and (found or {}).get("indexes") != _INDEXES_VERSION:
                     await self._create_indexes_if_allowed()
                 found = await self._meta.find_one_and_update(
                     {"_id": "deployment"},
@@ -147,11 +151,17 @@ class MongoRecords:
             partialFilterExpression={"gone": {"$exists": True}},
             expireAfterSeconds=_STONE_TTL_S,
         )
+        await self._records.create_index([("t", 1), ("g", 1), ("k", 1), ("o", -1)], name="records_of_thread")
+        await self._records.create_index(
+            [("t", 1), ("f.start.call", 1)],
+            name="attempts",
+            partialFilterExpression={"f.start.call": {"$exists": True}},
+        )
 
     async def missing_indexes(self) -> list[str]:
         """Names of indexes that cross-thread queries need and the database lacks."""
         async with self._asking():
-            present = await self._checkpoints.index_information()
+            present = {**await self._checkpoints.index_information(), **await self._records.index_information()}
         return [name for name in INDEXES if name not in present]
 
     async def next_epoch(self) -> int:

@@ -18,6 +18,7 @@ from langgraph_session_bridge.storage.patience import retried, within
 from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.protocols import Archive, Journal, Refused, sequence
 from langgraph_session_bridge.storage.reader import Keep, Reader
+from langgraph_session_bridge.storage.recording import Recording
 from langgraph_session_bridge.storage.settling import ROUNDS, Settler
 from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.stats import Stats
@@ -41,6 +42,7 @@ class Pipeline:
         self.archive = archive
         self.reader = Reader(journal, archive, settings, shared)
         self.tidier = Tidier(journal, archive, settings, shared)
+        self.records = Recording(archive, settings, shared)
         self.flusher: Flusher | None = None
         self.dead_letters: DeadLetters | None = None
         self._settings = settings
@@ -53,6 +55,7 @@ class Pipeline:
             self.dead_letters = DeadLetters(journal, self.flusher)
             self._settler = Settler(journal, self.flusher, self.reader, settings, shared)
             self._writer = JournalWriter(journal, archive, self.flusher, self._settler, settings, shared)
+            self.records.behind(journal, self.flusher, self._settler)
 
     @property
     def telemetry(self) -> Telemetry:

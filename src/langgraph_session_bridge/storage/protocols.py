@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from langgraph_session_bridge.storage.documents import Encoded
+from langgraph_session_bridge.storage.facets import Batch, Facet, StoredRecord
 from langgraph_session_bridge.storage.runs import Piece, Run
 
-Kind = Literal["c", "w"]
-"""What an entry is: a checkpoint with its parts, or a set of pending writes."""
+PutKind = Literal["c", "w"]
+"""What a put is: a checkpoint with its parts, or a set of pending writes."""
+
+Kind = Literal["c", "w", "r"]
+"""What an entry is: a put, or facets of records."""
 
 _COUNTER_BITS = 43
 
@@ -59,7 +63,7 @@ class Append:
 
     thread_id: str
     generation: int
-    kind: Kind
+    kind: PutKind
     ns: str
     checkpoint_id: str
     parent: str
@@ -81,6 +85,25 @@ class Appended:
     entry_id: str
     clean: bool
     size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Facets of one thread's records, to be journaled in one step; `token` as for `Append`."""
+
+    thread_id: str
+    generation: int
+    facets: Sequence[Facet]
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The journal holds the facets."""
+
+    epoch: int
+    counter: int
+    entry_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +176,13 @@ class Voucher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A put or a set of pending writes that MongoDB refuses for good, or that came after one to its thread.
+    """A put, a set of pending writes or records that MongoDB refuses for good, or that came after such to its thread.
 
     Attributes:
         id: Names it within its shard.
         thread_id: Its thread, of which nothing is flushed any more.
         checkpoint_id: The checkpoint that was put, or that the writes belong to.
-        kind: `c` for a checkpoint, `w` for pending writes.
+        kind: `c` for a checkpoint, `w` for pending writes, `r` for records.
         size: Bytes of its documents, which are in Redis.
         reason: What MongoDB said.
     """
@@ -220,6 +243,9 @@ class Journal(Protocol):
     async def verify(self, *, force_epoch: bool = False) -> None: ...
     async def ping(self, seconds: float) -> None: ...
     async def append(self, request: Append) -> Appended | Refused: ...
+    async def record(self, request: Record) -> Recorded | Refused: ...
+    async def recorded(self, thread_id: str) -> list[Batch]: ...
+    async def load_records(self, entries: Sequence[Entry]) -> list[Batch | None]: ...
     async def read(self, thread_id: str, ns: str, checkpoint_id: str) -> HotRead | Refused: ...
     async def fill(self, fill: Fill) -> None: ...
     async def ask(self, thread_id: str, ns: str) -> Refused: ...
@@ -259,6 +285,13 @@ class Archive(Protocol):
     async def next_generation(self, thread_id: str) -> int: ...
     async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]: ...
     async def store(self, documents: Sequence[Encoded], *, final: bool = False) -> None: ...
+    async def record(self, batches: Sequence[Batch]) -> None: ...
+    def records(
+        self, thread_id: str, generation: int, kinds: Sequence[str], query: Mapping[str, Any], *, before: str | None
+    ) -> AsyncIterator[StoredRecord]: ...
+    async def fetch_records(
+        self, thread_id: str, generation: int, keys: Sequence[tuple[str, str]]
+    ) -> list[StoredRecord]: ...
     async def delete_generations(self, thread_id: str, below: int) -> int: ...
     async def count_generations(self, thread_id: str, below: int) -> int: ...
     async def delete(self, thread_id: str, ids: Sequence[str]) -> None: ...

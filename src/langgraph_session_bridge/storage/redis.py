@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import ormsgpack
 
-from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.storage.documents import thread_prefix
 from langgraph_session_bridge.storage.protocols import (
     Append,
@@ -19,6 +17,7 @@ from langgraph_session_bridge.storage.protocols import (
     sequence,
 )
 from langgraph_session_bridge.storage.redis_log import RedisLog
+from langgraph_session_bridge.storage.redis_shards import refusal
 from langgraph_session_bridge.storage.runs import BLOCK, Piece, Run
 
 
@@ -50,7 +49,7 @@ class RedisJournal(RedisLog):
         keys = (self._thread(request.thread_id), self._log(shard), self.header(shard))
         reply = await self._scripts.run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
         if reply[0] != b"OK":
-            return _refusal(reply)
+            return refusal(reply)
         counter, entry_id, clean, epoch, stored = reply[1:]
         self._witness.saw(shard, int(epoch), counter)
         return Appended(
@@ -66,7 +65,7 @@ class RedisJournal(RedisLog):
         if status == b"NONE":
             return HotRead(status="none", generation=int(reply[1]), checkpoint_id="", documents={}, complete=True)
         if status not in (b"HIT", b"MISS"):
-            return _refusal(reply)
+            return refusal(reply)
         flat = reply[4]
         return HotRead(
             status="hit" if status == b"HIT" else "miss",
@@ -97,7 +96,7 @@ class RedisJournal(RedisLog):
         """A note (`cold`) for reading the archive, unless the thread is being deleted (`held`)."""
         shard = self.shard_of(thread_id)
         keys = (self._thread(thread_id), self.header(shard))
-        return _refusal(await self._scripts.run("ask", shard, keys, lambda epoch: (epoch, ns)))
+        return refusal(await self._scripts.run("ask", shard, keys, lambda epoch: (epoch, ns)))
 
     async def vouch(self, voucher: Voucher) -> bool:
         """Makes an archived checkpoint one whose values a put may share; false if the note does not stand any more."""
@@ -128,14 +127,14 @@ class RedisJournal(RedisLog):
     async def hold(self, thread_id: str, ttl_s: float) -> bool:
         """Stops puts to a flushed thread until `fence`, or for `ttl_s`; false if something of it is unflushed."""
         shard = self.shard_of(thread_id)
-        keys = (self._thread(thread_id), self.header(shard))
+        keys = (self._thread(thread_id), self.header(shard), self._records(thread_id))
         reply = await self._scripts.run("hold", shard, keys, lambda epoch: (epoch, int(ttl_s * 1000)))
         return bool(reply[0] == b"OK")
 
     async def fence(self, thread_id: str, generation: int) -> None:
         """Ends all older generations of a thread in the journal."""
         shard = self.shard_of(thread_id)
-        keys = (self._thread(thread_id), self.header(shard))
+        keys = (self._thread(thread_id), self.header(shard), self._records(thread_id))
         ttl = int(self._settings.hot_ttl_s * 1000)
         await self._scripts.run("fence", shard, keys, lambda _: (generation, ttl))
 
@@ -165,23 +164,3 @@ def _flat(pieces: Sequence[Piece]) -> list[str | int]:
 
 def _flat_runs(runs: Sequence[Run]) -> list[str | int]:
     return [x for run in runs for x in (run.lineage, run.start, run.stop, run.digest, run.chunks)]
-
-
-def _refusal(reply: Sequence[Any]) -> Refused:
-    match reply[0]:
-        case b"COLD":
-            return Refused(reason="cold", note=reply[1].decode())
-        case b"STALE":
-            return Refused(reason="stale")
-        case b"GENERATION":
-            return Refused(reason="generation", generation=int(reply[1]))
-        case b"HELD":
-            return Refused(reason="held")
-        case b"NEED":
-            return Refused(reason="need")
-        case b"TIP":
-            return Refused(reason="tip")
-        case b"BUSY":
-            return Refused(reason="busy", entries=int(reply[1]), size=int(reply[2]))
-    message = f"The journal script gave an unknown answer: {reply[0]!r}."
-    raise SessionBridgeError(message)

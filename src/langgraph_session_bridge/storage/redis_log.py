@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ormsgpack
 
 from langgraph_session_bridge.storage.documents import Encoded, with_sequence
-from langgraph_session_bridge.storage.protocols import Backlog, DeadLetter, Entry
+from langgraph_session_bridge.storage.protocols import Backlog, DeadLetter, Entry, Kind
+from langgraph_session_bridge.storage.redis_records import RedisRecords
 from langgraph_session_bridge.storage.redis_server import server_time
-from langgraph_session_bridge.storage.redis_shards import RedisShards
+
+_KINDS: Mapping[bytes, Kind] = {b"c": "c", b"w": "w", b"r": "r"}
 
 
-class RedisLog(RedisShards):
+class RedisLog(RedisRecords):
     """The part of `RedisJournal` that flushers talk to."""
 
     async def unflushed(self, shard: int, entry_id: str) -> bool:
@@ -52,7 +54,7 @@ class RedisLog(RedisShards):
     async def discard(self, thread_id: str) -> int:
         """Forgets the dead letters of a thread and its hot state; returns how many."""
         shard = self.shard_of(thread_id)
-        keys = (self._thread(thread_id), *self._dead_keys(shard)[2:])
+        keys = (self._thread(thread_id), *self._dead_keys(shard)[2:], self._records(thread_id))
         return int(await self._scripts.run("discard", shard, keys, lambda _: (thread_id,)))
 
     def _dead_keys(self, shard: int) -> tuple[str, str, str, str]:
@@ -71,6 +73,11 @@ class RedisLog(RedisShards):
 
     async def acknowledge(self, shard: int, entries: Sequence[Entry]) -> None:
         """Forgets entries that the archive confirmed."""
+        if records := [entry for entry in entries if entry.kind == "r"]:
+            await self._forget(shard, records)
+        entries = [entry for entry in entries if entry.kind != "r"]
+        if not entries:
+            return
         threads = list(dict.fromkeys(entry.thread_id for entry in entries))
         position = {thread_id: number + 3 for number, thread_id in enumerate(threads)}
         keys = (self._log(shard), self.header(shard), *[self._thread(thread_id) for thread_id in threads])
@@ -122,13 +129,17 @@ def _raw(fields: Any) -> dict[str, bytes]:
     return {key.decode(): value for key, value in pairs}
 
 
+def _kind(raw: Mapping[str, bytes]) -> Kind:
+    return _KINDS[raw["k"]]
+
+
 def _dead_letter(row_id: bytes, fields: Any) -> DeadLetter:
     raw = _raw(fields)
     return DeadLetter(
         id=row_id.decode(),
         thread_id=raw["t"].decode(),
         checkpoint_id=raw["c"].decode(),
-        kind="c" if raw["k"] == b"c" else "w",
+        kind=_kind(raw),
         size=int(raw["b"]),
         reason=raw["why"].decode(),
     )
@@ -142,7 +153,7 @@ def _entry(row_id: bytes, fields: Any) -> Entry:
         generation=int(raw["g"]),
         epoch=int(raw["e"]),
         counter=int(raw["q"]),
-        kind="c" if raw["k"] == b"c" else "w",
+        kind=_kind(raw),
         ns=raw["n"].decode(),
         checkpoint_id=raw["c"].decode(),
         size=int(raw["b"]),

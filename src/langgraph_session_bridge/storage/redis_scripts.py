@@ -20,6 +20,9 @@ from langgraph_session_bridge.storage.redis_server import inspect_servers, one_s
 
 _SCRIPTS = (
     "append",
+    "record",
+    "recorded",
+    "forget",
     "read",
     "fill",
     "acknowledge",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from langgraph_session_bridge.errors import JournalUnavailableError
+from langgraph_session_bridge.errors import JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.documents import segment
 from langgraph_session_bridge.storage.losses import Witness
-from langgraph_session_bridge.storage.protocols import JournalFacts
+from langgraph_session_bridge.storage.protocols import JournalFacts, Refused
 from langgraph_session_bridge.storage.redis_scripts import ScriptRunner
 from langgraph_session_bridge.storage.redis_server import close
 
@@ -100,7 +100,31 @@ class RedisShards:
     def _thread(self, thread_id: str) -> str:
         return self._key(self.shard_of(thread_id), f"t:{segment(thread_id)}")
 
+    def _records(self, thread_id: str) -> str:
+        return self._key(self.shard_of(thread_id), f"r:{segment(thread_id)}")
+
     async def aclose(self) -> None:
         """Closes the client, unless it was passed in."""
         if self._owns_client:
             await close(self._scripts.client)
+
+
+def refusal(reply: Sequence[Any]) -> Refused:
+    """What a script asks for, from its reply."""
+    match reply[0]:
+        case b"COLD":
+            return Refused(reason="cold", note=reply[1].decode())
+        case b"STALE":
+            return Refused(reason="stale")
+        case b"GENERATION":
+            return Refused(reason="generation", generation=int(reply[1]))
+        case b"HELD":
+            return Refused(reason="held")
+        case b"NEED":
+            return Refused(reason="need")
+        case b"TIP":
+            return Refused(reason="tip")
+        case b"BUSY":
+            return Refused(reason="busy", entries=int(reply[1]), size=int(reply[2]))
+    message = f"The journal script gave an unknown answer: {reply[0]!r}."
+    raise SessionBridgeError(message)

@@ -9,7 +9,7 @@ from typing import Protocol
 from langgraph_session_bridge.storage.chores import Block, Thinned
 from langgraph_session_bridge.storage.documents import Document
 from langgraph_session_bridge.storage.hints import Layout, StoredValue
-from langgraph_session_bridge.storage.protocols import Kind
+from langgraph_session_bridge.storage.protocols import PutKind
 from langgraph_session_bridge.storage.runs import Piece, Run
 
 Extend = Callable[[str, int, int], bool]
@@ -43,7 +43,7 @@ class Prepared:
 class Work(Protocol):
     """One put or one set of pending writes, serialised when it was handed over."""
 
-    kind: Kind
+    kind: PutKind
     thread_id: str
     ns: str
     checkpoint_id: str

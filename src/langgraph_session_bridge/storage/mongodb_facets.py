@@ -1,0 +1,108 @@
+"""Records in MongoDB: one document each, into which facets are merged by rank, whatever order they come in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+from bson.int64 import Int64
+from pymongo import UpdateOne
+from pymongo import errors as mongo_errors
+
+from langgraph_session_bridge.storage.documents import segment, thread_prefix
+from langgraph_session_bridge.storage.facets import Batch, StoredRecord, folded
+from langgraph_session_bridge.storage.mongodb_errors import explained
+from langgraph_session_bridge.storage.mongodb_records import MongoRecords
+
+_DUPLICATE_KEY = 11000
+_UPDATES_PER_COMMAND = 500
+_IDS_PER_QUERY = 1000
+
+
+class MongoFacets(MongoRecords):
+    """The part of `MongoArchive` that keeps records."""
+
+    async def record(self, batches: Sequence[Batch]) -> None:
+        """Merges facets into their records on a majority; replays change nothing.
+
+        Raises:
+            UnavailableError: The outcome is unknown; recording the same facets again is harmless.
+        """
+        updates = [_update(record, generation) for generation, records in _by_generation(batches) for record in records]
+        async with self._asking():
+            for start in range(0, len(updates), _UPDATES_PER_COMMAND):
+                await self._merge(updates[start : start + _UPDATES_PER_COMMAND])
+
+    async def _merge(self, updates: Sequence[UpdateOne]) -> None:
+        """Two processes may make the same record at the same moment: the loser merges into the winner's."""
+        try:
+            await self._records.bulk_write(updates, ordered=False)
+        except mongo_errors.BulkWriteError as error:
+            failures = error.details.get("writeErrors", [])
+            if error.details.get("writeConcernErrors") or any(f["code"] != _DUPLICATE_KEY for f in failures):
+                raise
+            await self._records.bulk_write([updates[failure["index"]] for failure in failures], ordered=False)
+
+    async def records(
+        self, thread_id: str, generation: int, kinds: Sequence[str], query: Mapping[str, Any], *, before: str | None
+    ) -> AsyncIterator[StoredRecord]:
+        """Records of a thread, newest first, those that MongoDB's view of them makes match."""
+        asked: dict[str, Any] = {"t": thread_id, "g": generation, "k": {"$in": list(kinds)}, **query}
+        if before is not None:
+            asked["o"] = {"$lt": before}
+        with explained():  # not one command: what is yielded may lead to others
+            async for row in self._records.find(asked).sort("o", -1):
+                yield _stored(row)
+
+    async def fetch_records(
+        self, thread_id: str, generation: int, keys: Sequence[tuple[str, str]]
+    ) -> list[StoredRecord]:
+        """Records by kind and id; absent ones are left out."""
+        names = [_name(thread_id, generation, kind, record_id) for kind, record_id in keys]
+        found: list[StoredRecord] = []
+        async with self._asking():
+            for start in range(0, len(names), _IDS_PER_QUERY):
+                query = {"t": thread_id, "_id": {"$in": names[start : start + _IDS_PER_QUERY]}}
+                found += [_stored(row) for row in await self._records.find(query).to_list(None)]
+        return found
+
+
+def _name(thread_id: str, generation: int, kind: str, record_id: str) -> str:
+    return f"{thread_prefix(thread_id, generation)}{kind}/{segment(record_id)}"
+
+
+def _by_generation(batches: Sequence[Batch]) -> Iterator[tuple[int, list[StoredRecord]]]:
+    """What batches amount to, thread by thread: one update for each record, however many facets it gets."""
+    places: dict[tuple[str, int], list[Batch]] = {}
+    for batch in batches:
+        places.setdefault((batch.thread_id, batch.generation), []).append(batch)
+    for (thread_id, generation), found in places.items():
+        yield generation, list(folded(thread_id, found).values())
+
+
+def _update(record: StoredRecord, generation: int) -> UpdateOne:
+    """Merges a record into the stored one as `StoredRecord.with_facet` does."""
+    fields: dict[str, Any] = {
+        "g": generation,
+        "k": record.kind,
+        "i": {"$literal": record.id},
+        "o": {"$min": ["$o", record.order]},
+    }
+    for name, value in record.facets.items():
+        rank = Int64(record.ranks[name])
+        newer = {"$gt": [rank, {"$ifNull": [f"$r.{name}", Int64(rank - 1)]}]}
+        fields[f"f.{name}"] = {"$cond": [newer, {"$literal": dict(value)}, f"$f.{name}"]}
+        fields[f"r.{name}"] = {"$max": [f"$r.{name}", rank]}
+    name = _name(record.thread_id, generation, record.kind, record.id)
+    return UpdateOne({"_id": name, "t": record.thread_id}, [{"$set": fields}], upsert=True)
+
+
+def _stored(row: Mapping[str, Any]) -> StoredRecord:
+    return StoredRecord(
+        thread_id=row["t"],
+        kind=row["k"],
+        id=row["i"],
+        order=row["o"],
+        ranks={name: int(rank) for name, rank in row["r"].items()},
+        facets=row["f"],
+    )
