@@ -13,6 +13,9 @@ from langgraph_session_bridge.errors import ConfigurationError
 Ack = Literal["cache", "aof", "majority", "auto"]
 """When a put returns: journaled, journaled and fsynced, or majority-committed in MongoDB."""
 
+Level = Literal["cache", "aof", "majority"]
+"""What such a level promises."""
+
 Driver = Literal["pymongo", "motor"]
 """Which asyncio driver talks to MongoDB."""
 
@@ -96,6 +99,22 @@ class Settings(BaseSettings):
         r"|access[_-]?key|cookie|bearer|(^|[_-])(token|jwt)$)"
     )
     """Regular expression: config entries with a matching name are stored as `<redacted>`."""
+    record_ack: Level = "cache"
+    """When a record counts as stored, where a call does not say so."""
+    record_write_ahead: Literal["off", "cache", "aof", "majority"] = "cache"
+    """Level at which a tool call is on record before the tool runs; `off` does not wait."""
+    record_write_ahead_s: float = Field(2.0, gt=0)
+    """How long a tool waits for that at most; then it runs, and the call is counted as late."""
+    record_strict: bool = False
+    """Whether what cannot be recorded breaks the run; otherwise it is counted."""
+    outbox_max_records: int = Field(20_000, ge=1)
+    """Most records (facets of them) that wait in this process to be stored; more are dropped and counted."""
+    outbox_max_bytes: int = Field(64 * MIB, ge=1)
+    """Most bytes that they may have."""
+    capture: Literal["none", "digest", "full"] = "digest"
+    """What is kept of arguments, results, queries and documents: sizes and hashes; their first characters too; all."""
+    capture_max_bytes: int = Field(64 * 1024, ge=1)
+    """Longest text that is kept of one value; the rest is cut off."""
     filter_keys: tuple[str, ...] = ("source", "step", "run_id")
     """Metadata keys stored in the clear so that MongoDB can preselect on them in `list`."""
     hints_max: int = Field(4096, ge=1)

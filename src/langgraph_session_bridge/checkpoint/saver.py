@@ -33,10 +33,10 @@ from langgraph_session_bridge.checkpoint.keeping import KeepingSaver
 from langgraph_session_bridge.checkpoint.metadata import filterable, matches, preselection, redacted
 from langgraph_session_bridge.checkpoint.work import CheckpointWork, WritesWork
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError
+from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.pool import Snapshot
-from langgraph_session_bridge.storage.writer import Level
 
 _VERSION_DIGITS = 10
 _TRIES = 3

@@ -150,6 +150,13 @@ def _row(facet: Facet) -> list[Any]:
     return [facet.kind, facet.id, facet.name, facet.rank, raw]
 
 
+def joined(raws: Sequence[bytes]) -> bytes:
+    """What several calls of `packed` packed, in order, as one."""
+    if len(raws) == 1:
+        return raws[0]
+    return bson.encode({"f": [row for raw in raws for row in bson.decode(raw)["f"]]})
+
+
 def unpacked(raw: bytes) -> list[Facet]:
     """The facets that `packed` packed."""
     rows = bson.decode(raw)["f"]

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from langgraph_session_bridge.errors import JournalUnavailableError, PurgeIncompleteError, UnavailableError
-from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.settings import Level, Settings
 from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.dead_letters import DeadLetters
 from langgraph_session_bridge.storage.documents import segment
@@ -24,7 +24,7 @@ from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.stats import Stats
 from langgraph_session_bridge.storage.tidier import Tidier
 from langgraph_session_bridge.storage.work import Work
-from langgraph_session_bridge.storage.writer import ArchiveWriter, JournalWriter, Level
+from langgraph_session_bridge.storage.writer import ArchiveWriter, JournalWriter
 from langgraph_session_bridge.telemetry import SIZE, TEMPERATURE, Operation, Telemetry
 
 _SKEW_MS = 3_600_000

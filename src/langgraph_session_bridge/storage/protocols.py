@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from langgraph_session_bridge.storage.documents import Encoded
-from langgraph_session_bridge.storage.facets import Batch, Facet, StoredRecord
+from langgraph_session_bridge.storage.facets import Batch, StoredRecord
 from langgraph_session_bridge.storage.runs import Piece, Run
 
 PutKind = Literal["c", "w"]
@@ -89,11 +89,11 @@ class Appended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Facets of one thread's records, to be journaled in one step; `token` as for `Append`."""
+    """Facets of one thread's records (`facets.packed`), to be journaled in one step; `token` as for `Append`."""
 
     thread_id: str
     generation: int
-    facets: Sequence[Facet]
+    raw: bytes
     token: str
 
 

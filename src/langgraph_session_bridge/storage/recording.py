@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph_session_bridge.errors import DurabilityTimeoutError, JournalUnavailableError, UnavailableError
-from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.settings import Level, Settings
 from langgraph_session_bridge.storage import outage
-from langgraph_session_bridge.storage.facets import Batch, Facet, StoredRecord, folded, merged, packed
+from langgraph_session_bridge.storage.facets import Batch, Facet, StoredRecord, folded, merged, packed, unpacked
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.patience import retried, within
 from langgraph_session_bridge.storage.protocols import Archive, Journal, Record, Recorded, sequence
 from langgraph_session_bridge.storage.settling import ROUNDS, Settler
 from langgraph_session_bridge.storage.shared import Shared
-from langgraph_session_bridge.storage.writer import Level
 
 Keep = Callable[[StoredRecord], bool]
 
@@ -51,30 +50,33 @@ class Recording:
             DurabilityTimeoutError: Journaled, but the archive did not confirm in time.
             UnavailableError: Neither tier took them; recording them again is harmless.
         """
-        packed(facets)
+        await self.put_packed(thread_id, packed(facets), level)
+
+    async def put_packed(self, thread_id: str, raw: bytes, level: Level) -> None:
+        """Stores what `facets.packed` packed, as `put` does."""
         journal = self._journal
         if journal is None:
-            await self._archived(thread_id, facets)
+            await self._archived(thread_id, raw)
             return
         token = self._shared.token()
         try:
             await outage.end(self._archive, journal, self._shared)
             done = await retried(
-                lambda: self._journaled(journal, thread_id, facets, token), seconds=self._settings.connect_timeout_s
+                lambda: self._journaled(journal, thread_id, raw, token), seconds=self._settings.connect_timeout_s
             )
         except JournalUnavailableError as error:
             await outage.begin(self._archive, self._shared, error)
             self._shared.count("written_through")
-            await self._archived(thread_id, facets)
+            await self._archived(thread_id, raw)
             return
         self._shared.note_unflushed(journal.shard_of(thread_id), thread_id, _ANY_CHECKPOINT, done.counter)
         if level == "majority":
             await self._confirm(journal, thread_id, done)
 
-    async def _journaled(self, journal: Journal, thread_id: str, facets: Sequence[Facet], token: str) -> Recorded:
+    async def _journaled(self, journal: Journal, thread_id: str, raw: bytes, token: str) -> Recorded:
         for _ in range(ROUNDS):
             generation = self._shared.hints.generation(thread_id)
-            request = Record(thread_id=thread_id, generation=generation, facets=facets, token=token)
+            request = Record(thread_id=thread_id, generation=generation, raw=raw, token=token)
             answer = await journal.record(request)
             if isinstance(answer, Recorded):
                 return answer
@@ -101,8 +103,9 @@ class Recording:
             )
             raise UnavailableError(message)
 
-    async def _archived(self, thread_id: str, facets: Sequence[Facet]) -> None:
+    async def _archived(self, thread_id: str, raw: bytes) -> None:
         """Records past the journal; the generation is checked in parallel, records of a dead one are invisible."""
+        facets = unpacked(raw)
         await retried(lambda: self._stored(thread_id, facets), seconds=self._settings.connect_timeout_s)
 
     async def _stored(self, thread_id: str, facets: Sequence[Facet]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langgraph_session_bridge.storage.facets import Batch, packed, unpacked
+from langgraph_session_bridge.storage.facets import Batch, unpacked
 from langgraph_session_bridge.storage.protocols import Entry, Record, Recorded, Refused, sequence
 from langgraph_session_bridge.storage.redis_shards import RedisShards, refusal
 
@@ -21,7 +21,7 @@ class RedisRecords(RedisShards):
             request.generation,
             request.token,
             thread_id,
-            packed(request.facets),
+            request.raw,
             settings.backlog_max_entries,
             settings.backlog_max_bytes,
         )

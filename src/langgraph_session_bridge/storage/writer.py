@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from langgraph_session_bridge.errors import (
     DurabilityTimeoutError,
     JournalUnavailableError,
     UnavailableError,
 )
-from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.settings import Level, Settings
 from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.chores import Chore
 from langgraph_session_bridge.storage.compression import compressor
@@ -31,8 +30,6 @@ from langgraph_session_bridge.storage.protocols import Append, Appended, Archive
 from langgraph_session_bridge.storage.settling import ROUNDS, Settler
 from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.work import Prepared, Work
-
-Level = Literal["cache", "aof", "majority"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from redis import Redis
 
 from langgraph_session_bridge import InvalidInputError, InvalidTypeError, ValueTooLargeError
 from langgraph_session_bridge.embedded import EmbeddedServers
+from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.recording import Recording
-from langgraph_session_bridge.storage.writer import Level
 from promises.records.conftest import OpenSaver, facet, found, ids, records_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)

@@ -1,0 +1,271 @@
+"""The outbox: takes facets from any thread or loop without blocking, and hands them to the pipeline in order."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langgraph_session_bridge.errors import (
+    BacklogFullError,
+    ClosedError,
+    DurabilityTimeoutError,
+    InvalidInputError,
+    SessionBridgeError,
+    UnavailableError,
+)
+from langgraph_session_bridge.settings import Level
+from langgraph_session_bridge.storage.facets import Facet, joined, packed
+from langgraph_session_bridge.storage.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+_LEVELS: tuple[Level, ...] = ("cache", "aof", "majority")
+_STEP_BYTES = 1024 * 1024
+"""About as much goes in one step of a thread."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_EXIT_S = 5.0
+
+
+class Receipt:
+    """Tells when what was handed over is stored at its level: `await` it, or `wait` for it; or forget it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    @property
+    def done(self) -> bool:
+        """Whether it is stored, or failed for good."""
+        return self._future.done()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Blocks this thread until it is stored.
+
+        Raises:
+            TimeoutError: It is not, after so many seconds; it may be later.
+            SessionBridgeError: It never will be; the error says why.
+        """
+        self._future.result(timeout_s)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Waits in any event loop; raises as `wait`. Giving up waiting does not take back what was handed over."""
+        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Says how it ended; the first word counts."""
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            if error is None:
+                self._future.set_result(None)
+            else:
+                self._future.set_exception(error)
+
+
+class Sink(Protocol):
+    """Where facets of records go."""
+
+    def add(self, thread_id: str, facets: Sequence[Facet], *, level: Level | None = None) -> Receipt:
+        """Hands facets over; never blocks, and needs no event loop."""
+        ...
+
+
+@dataclass(slots=True)
+class _Letter:
+    raw: bytes
+    count: int
+    level: Level
+    receipt: Receipt
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What waits for one thread; `busy` while a task sends it."""
+
+    letters: deque[_Letter] = field(default_factory=deque)
+    busy: bool = False
+
+
+class Outbox:
+    """A bounded buffer before the pipeline.
+
+    The records of a thread are sent in the order in which they were handed over; those that come while others are on
+    their way go together in the next step. What finds no tier is tried again for as long as the outbox is open.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Sends through a saver's pipeline, from its home loop."""
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._reset()
+        self._at_exit = _drain_at_exit_of(self)
+
+    def _reset(self) -> None:
+        self._queues: dict[str, _Queue] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = self._waiting_bytes = 0
+        self._closed = self._given_up = False
+        self._idle = threading.Condition(self._lock)
+        self._pid = os.getpid()
+
+    @property
+    def unsent(self) -> int:
+        """How many facets are handed over and not stored yet."""
+        return self._waiting
+
+    def add(self, thread_id: str, facets: Sequence[Facet], *, level: Level | None = None) -> Receipt:
+        """Hands facets of a thread's records over; never blocks, and needs no event loop.
+
+        Args:
+            thread_id: The thread.
+            facets: They are stored all or none.
+            level: When the receipt is done: `cache`, `aof` or `majority`; `record_ack` by default.
+
+        Raises:
+            InvalidInputError: They cannot be stored; nothing was handed over.
+            BacklogFullError: The outbox is full, and `record_strict` is set; otherwise they are dropped and counted,
+                and the receipt raises this.
+            ClosedError: The bridge was closed.
+        """
+        if not thread_id:
+            raise InvalidInputError("Records need the thread_id of their session.")
+        receipt = Receipt()
+        letter = _Letter(packed(facets), len(facets), level or self._runtime.settings.record_ack, receipt)
+        if os.getpid() != self._pid:
+            self._reset()
+        with self._lock:
+            if self._closed:
+                raise ClosedError("This bridge was closed; records have nowhere to go.")
+            full = self._no_room(letter)
+            if full is None:
+                self._waiting += letter.count
+                self._waiting_bytes += len(letter.raw)
+                queue = self._queues.setdefault(thread_id, _Queue())
+                queue.letters.append(letter)
+                wake, queue.busy = not queue.busy, True
+        if full is not None:
+            self._drop(letter, full)
+        elif wake:
+            self._runtime.home.call_soon_threadsafe(self._start, thread_id)
+        return receipt
+
+    def _no_room(self, letter: _Letter) -> BacklogFullError | None:
+        settings = self._runtime.settings
+        entries, size = self._waiting + letter.count, self._waiting_bytes + len(letter.raw)
+        if entries <= settings.outbox_max_records and size <= settings.outbox_max_bytes:
+            return None
+        return BacklogFullError(
+            f"The outbox holds {self._waiting:,} unsent records ({self._waiting_bytes:,} bytes), its bound: they come "
+            "faster than they can be stored, or no server answers (`health()` tells)."
+        )
+
+    def _drop(self, letter: _Letter, error: BacklogFullError) -> None:
+        self._runtime.shared.count("dropped_records", letter.count)
+        if self._runtime.settings.record_strict:
+            raise error
+        letter.receipt.settle(error)
+
+    # Sending
+
+    def _start(self, thread_id: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._send_all(thread_id), name="lsb-outbox")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_all(self, thread_id: str) -> None:
+        pause = _FIRST_PAUSE_S
+        while letters := self._next(thread_id):
+            error = await self._sent(thread_id, letters)
+            if isinstance(error, UnavailableError) and not self._given_up:
+                self._put_back(thread_id, letters)
+                logger.warning("Records of thread %r wait: %s", thread_id, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            else:
+                pause = _FIRST_PAUSE_S
+                self._settle(letters, error)
+
+    def _next(self, thread_id: str) -> list[_Letter]:
+        """What goes in the next step; without any, the thread's queue is gone."""
+        with self._lock:
+            waiting, size = self._queues[thread_id].letters, 0
+            taken: list[_Letter] = []
+            while waiting and (not taken or size + len(waiting[0].raw) <= _STEP_BYTES):
+                size += len(waiting[0].raw)
+                taken.append(waiting.popleft())
+            if not taken:
+                del self._queues[thread_id]
+                self._idle.notify_all()
+        return taken
+
+    def _put_back(self, thread_id: str, letters: Sequence[_Letter]) -> None:
+        with self._lock:
+            self._queues[thread_id].letters.extendleft(reversed(letters))
+
+    async def _sent(self, thread_id: str, letters: Sequence[_Letter]) -> Exception | None:
+        """Sends letters in one step, at the highest level among them; returns what went wrong."""
+        level = max((letter.level for letter in letters), key=_LEVELS.index)
+        try:
+            pipeline = await self._runtime.pipeline()
+            await pipeline.records.put_packed(thread_id, joined([letter.raw for letter in letters]), level)
+        except SessionBridgeError as error:
+            return error
+        except Exception as error:  # the border: a bug of ours, or of a driver, must not stop what comes after
+            logger.exception("Records of thread %r could not be stored.", thread_id)
+            return error
+        return None
+
+    def _settle(self, letters: Sequence[_Letter], error: Exception | None) -> None:
+        journaled = isinstance(error, DurabilityTimeoutError)
+        if error is not None and not journaled:
+            self._runtime.shared.count("dropped_records", sum(letter.count for letter in letters))
+            logger.error("%d records were dropped: %s", sum(letter.count for letter in letters), error)
+        with self._lock:
+            self._waiting -= sum(letter.count for letter in letters)
+            self._waiting_bytes -= sum(len(letter.raw) for letter in letters)
+        for letter in letters:
+            letter.receipt.settle(None if journaled and letter.level != "majority" else error)
+
+    # Closing
+
+    def drain(self, timeout_s: float) -> bool:
+        """Blocks until everything that was handed over is stored; false if that takes longer."""
+        with self._lock:
+            return self._idle.wait_for(lambda: not self._queues, timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Takes nothing more, and drains; what is left is dropped, counted and told."""
+        with self._lock:
+            self._closed = True
+        atexit.unregister(self._at_exit)
+        if self._pid != os.getpid() or self.drain(timeout_s):
+            return
+        with self._lock:
+            self._given_up = True
+            left = [letter for queue in self._queues.values() for letter in queue.letters]
+            for queue in self._queues.values():
+                queue.letters.clear()
+        if left:
+            self._settle(left, ClosedError("The bridge was closed before any server took them."))
+
+
+def _drain_at_exit_of(outbox: Outbox) -> Any:
+    """Registered after the runtime's own, so that it runs before the journal is drained."""
+    reference = weakref.ref(outbox)
+
+    def drain() -> None:
+        found = reference()
+        if found is not None and found.unsent:
+            found.close(_EXIT_S)
+
+    atexit.register(drain)
+    return drain
