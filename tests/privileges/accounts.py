@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.cli.app import app
+from langgraph_session_bridge.storage.facets import Facet
 
 from .guarded import DATABASE, GuardedServers
 
@@ -56,7 +57,10 @@ def use_as_application(saver: SessionBridgeSaver, refusals: Callable[[], list[st
     run_steps(saver, "t", 0, 3)
     wait_until(lambda: not saver.stats().unflushed_entries or refusals(), "flushed in the background")
     run_steps(saver, "t", 3, 6)
+    record(saver, "t", "a", "b")
     saver.flush()
+    record(saver, "t", "b", "c")  # one again: merged
+    assert recorded(saver, "t") == ["c", "b", "a"]
     put_step(saver, "t", 5)  # again: replaced
     check_thread(saver, "t", 6)
     assert saver.get_tuple(at("never put")) is None
@@ -78,6 +82,7 @@ def use_as_flusher(
     leave.flush()
     put_step(leave, "t", 3)
     run_steps(leave, "t", 4, 6)
+    record(leave, "t", "a", "b")
     run_steps(leave, "dead", 0, 2)
     saver.setup()
     with validator(servers, {"t": {"$ne": "dead"}}):
@@ -90,6 +95,23 @@ def use_as_flusher(
     assert epoch is not None
     wait_until(lambda: saver.flush() or refusals() or newest_epoch(servers) > epoch["n"] + 1, "a new epoch")
     assert saver.health().verdict == "ok"
+
+
+def record(saver: SessionBridgeSaver, thread: str, *names: str) -> None:
+    facets = [Facet(kind="tool", id=name, name="start", rank=1, value={}) for name in names]
+
+    async def put() -> None:
+        await (await saver._runtime.pipeline()).records.put(thread, facets, "cache")
+
+    saver._runtime.run(put(), "")
+
+
+def recorded(saver: SessionBridgeSaver, thread: str) -> list[str]:
+    async def find() -> list[str]:
+        records = (await saver._runtime.pipeline()).records
+        return [found.id async for found in records.find(thread, ["tool"])]
+
+    return saver._runtime.run(find(), "")
 
 
 def newest_epoch(servers: GuardedServers) -> int:

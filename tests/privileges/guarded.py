@@ -114,7 +114,7 @@ class GuardedServers:
     def forget_everything(self) -> None:
         """Empties both servers but for the deployment's record and indexes."""
         self.root_redis.flushall()
-        for name in ("checkpoints", "threads"):
+        for name in ("checkpoints", "records", "threads"):
             self.root_mongodb[DATABASE][name].delete_many({})
 
     def _start(self, name: str, *words: str) -> None:

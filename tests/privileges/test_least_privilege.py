@@ -44,8 +44,10 @@ def test_the_setup_account_makes_the_collection_and_its_indexes(guarded: Guarded
         "checkpoints_of_runs",
         "stones",
     }
-    stored = database.command("collStats", "checkpoints")["wiredTiger"]["creationString"]
-    assert "block_compressor=zstd" in stored
+    assert set(database["records"].index_information()) == {"_id_", "records_of_thread", "attempts"}
+    for name in ("checkpoints", "records"):
+        stored = database.command("collStats", name)["wiredTiger"]["creationString"]
+        assert "block_compressor=zstd" in stored
 
 
 @pytest.mark.parametrize("create_indexes", [True, False])

@@ -102,7 +102,7 @@ def test_each_right_to_set_up_is_needed(guarded: GuardedServers, role: str, coll
     with guarded.without_mongodb_right(role, collection, action):
         told = _red_line(call(guarded, SETUP, "health"))
     if action == "createCollection":  # it goes on, with files that are compressed as by default
-        stored = guarded.root_mongodb[DATABASE].command("collStats", "checkpoints")["wiredTiger"]["creationString"]
+        stored = guarded.root_mongodb[DATABASE].command("collStats", collection)["wiredTiger"]["creationString"]
         assert "block_compressor=zstd" not in stored
     elif action == "createIndex":
         assert re.search(r"may not create indexes.*set the database up once.*create_indexes=False", told)

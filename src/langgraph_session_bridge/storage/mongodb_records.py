@@ -87,7 +87,7 @@ class MongoRecords:
                 wanted["indexes"] = _INDEXES_VERSION
             if found is None or wanted.items() - found.items():
                 if create_indexes and found is None and block_compressor != "default":
-                    await self._create_collection(block_compressor)
+                    await self._create_collections(block_compressor)
                 if create_indexes and (found or {}).get("indexes") != _INDEXES_VERSION:
                     await self._create_indexes_if_allowed()
                 found = await self._meta.find_one_and_update(
@@ -118,13 +118,14 @@ class MongoRecords:
             raise ConfigurationError(message)
         self.deployment = found
 
-    async def _create_collection(self, block_compressor: str) -> None:
+    async def _create_collections(self, block_compressor: str) -> None:
         engine = {"wiredTiger": {"configString": f"block_compressor={block_compressor}"}}
-        try:
-            await self._db.command("create", self._checkpoints.name, storageEngine=engine)
-        except mongo_errors.OperationFailure as error:
-            if error.code != _NAMESPACE_EXISTS:  # another engine, or an account that may not choose
-                logger.info("MongoDB does not take block_compressor=%s: %s", block_compressor, error)
+        for collection in (self._checkpoints, self._records):
+            try:
+                await self._db.command("create", collection.name, storageEngine=engine)
+            except mongo_errors.OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:  # another engine, or an account that may not choose
+                    logger.info("MongoDB does not take block_compressor=%s: %s", block_compressor, error)
 
     async def _create_indexes_if_allowed(self) -> None:
         try:
