@@ -48,12 +48,15 @@ _around = st.text(" \n\t.,;äß漢🙂", max_size=40)
 _filler = st.integers(0, 3000).map(lambda length: ("· " * length)[:length])
 
 
-@given(before=_around, filler=_filler, secret=shapes, after=_around, limit=st.integers(0, 4000))
+_joints = st.sampled_from([" ", "\n", "\t", '"', "'", "=", ":", ",", "ä", "漢", "(", "%20", "_"])
+
+
+@given(before=_around, filler=_filler, joint=_joints, secret=shapes, after=_around, limit=st.integers(0, 4000))
 def test_no_secret_survives_wherever_it_is_cut(
-    before: str, filler: str, secret: tuple[str, str], after: str, limit: int
+    before: str, filler: str, joint: str, secret: tuple[str, str], after: str, limit: int
 ) -> None:
     whole, inner = secret
-    text = f"{filler}{before} {whole} {after}"
+    text = f"{filler}{before}{joint}{whole} {after}"
     value = {"note": [text, json.dumps({"inner": text}), json.dumps(json.dumps([text]))]}
     capture = Capture(level="full", max_value_bytes=limit)
     for kept in (_shown(text, capture), _shown(value, capture), _shown(value), _shown(text, Capture())):
@@ -66,6 +69,22 @@ def test_a_text_full_of_secrets_is_redacted_to_its_end(secret: tuple[str, str], 
     for chars in (64, 256, 2000):
         kept = _shown(text, Capture(digest_chars=chars))
         assert not any(fragment in kept for fragment in _fragments(secret[1]))
+
+
+@pytest.mark.parametrize("shrunk", [1900, 2040, 2200, 5000])
+def test_a_secret_that_a_window_shows_in_part_does_not_survive(shrunk: int) -> None:
+    """A long secret makes the redacted text so short that the end of what was looked at is kept."""
+    for offset in range(0, 400, 3):
+        text = f"sk-{'a' * shrunk} {'·' * offset} mongodb://ann:{'Q1' * 60}@db {KEY}"
+        taken = Capture(digest_chars=256).take(text)
+        assert taken.text == f"<redacted> {'·' * offset} mongodb://ann:<redacted>@db <redacted>"[:256]
+        assert taken.truncated == (offset > 256 - 51)
+
+
+@pytest.mark.parametrize("before", ["\n", "\t", "\\n", "%20", "%0A", "\u00e4", "\\u00e4", "=", '"', "_"])
+def test_a_secret_is_seen_behind_an_escape(before: str) -> None:
+    assert "abcd1234" not in _shown(f"a{before}{KEY}")
+    assert "abcd1234" not in _shown(json.dumps([json.dumps(f"a{before}{KEY}")]))
 
 
 _keys = st.sampled_from(["api_key", "password", "x-api-key", "Authorization", "client_secret", "access_token"])
