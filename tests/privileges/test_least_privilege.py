@@ -44,7 +44,7 @@ def test_the_setup_account_makes_the_collection_and_its_indexes(guarded: Guarded
         "checkpoints_of_runs",
         "stones",
     }
-    assert set(database["records"].index_information()) == {"_id_", "records_of_thread", "attempts"}
+    assert set(database["records"].index_information()) == {"_id_", "records_of_thread", "open_records", "attempts"}
     for name in ("checkpoints", "records"):
         stored = database.command("collStats", name)["wiredTiger"]["creationString"]
         assert "block_compressor=zstd" in stored

@@ -22,6 +22,9 @@ from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError,
 FACET_MAX_BYTES = 4 * 1024 * 1024
 """One facet is well below MongoDB's 16 MiB for all of a record."""
 
+ENDING = ("tool", "context")
+"""Kinds of records that are open until they have a facet `end`; open ones are found without reading the others."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _AWARE: CodecOptions[Mapping[str, Any]] = CodecOptions(tz_aware=True)
 

@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from pymongo import errors as mongo_errors
 
 from langgraph_session_bridge.storage.documents import segment, thread_prefix
-from langgraph_session_bridge.storage.facets import Batch, StoredRecord, folded
+from langgraph_session_bridge.storage.facets import ENDING, Batch, StoredRecord, folded
 from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 
@@ -94,7 +94,10 @@ def _update(record: StoredRecord, generation: int) -> UpdateOne:
         fields[f"f.{name}"] = {"$cond": [newer, {"$literal": dict(value)}, f"$f.{name}"]}
         fields[f"r.{name}"] = {"$max": [f"$r.{name}", rank]}
     name = _name(record.thread_id, generation, record.kind, record.id)
-    return UpdateOne({"_id": name, "t": record.thread_id}, [{"$set": fields}], upsert=True)
+    stages = [{"$set": fields}]
+    if record.kind in ENDING:
+        stages.append({"$set": {"open": {"$cond": [{"$eq": [{"$type": "$f.end"}, "missing"]}, True, "$$REMOVE"]}}})
+    return UpdateOne({"_id": name, "t": record.thread_id}, stages, upsert=True)
 
 
 def _stored(row: Mapping[str, Any]) -> StoredRecord:

@@ -24,7 +24,7 @@ from langgraph_session_bridge.storage.mongodb_errors import explained
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
-INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones", "records_of_thread", "attempts")
+INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones", "records_of_thread", "open_records", "attempts")
 _INDEXES_VERSION = 3
 _UNAUTHORIZED = 13
 _NAMESPACE_EXISTS = 48
@@ -153,6 +153,9 @@ class MongoRecords:
             expireAfterSeconds=_STONE_TTL_S,
         )
         await self._records.create_index([("t", 1), ("g", 1), ("k", 1), ("o", -1)], name="records_of_thread")
+        await self._records.create_index(
+            [("t", 1), ("g", 1), ("k", 1), ("o", -1)], name="open_records", partialFilterExpression={"open": True}
+        )
         await self._records.create_index(
             [("t", 1), ("f.start.call", 1)],
             name="attempts",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from redis import Redis
 
 from langgraph_session_bridge import InvalidInputError, InvalidTypeError, ValueTooLargeError
@@ -60,6 +61,19 @@ async def test_a_filter_holds_for_what_is_in_two_places(open_saver: OpenSaver) -
         done = await found(records, query={"f.end.says": "done"}, keep=lambda r: r["end"].get("says") == "done")
         left = await found(records, query={"f.end": {"$exists": False}}, keep=lambda r: "end" not in r)
         assert (ids(done), ids(left)) == (["a"], ["b"])
+
+
+async def test_open_records_are_found_without_reading_the_others(
+    open_saver: OpenSaver, servers: EmbeddedServers
+) -> None:
+    async with open_saver() as saver:
+        records = await records_of(saver)
+        await records.put("t", [facet(f"{n:03}") for n in range(100)], "majority")
+        await records.put("t", [facet(f"{n:03}", "end", 5) for n in range(100) if n != 42], "majority")
+        assert ids(await found(records, query={"open": True}, keep=lambda r: "end" not in r)) == ["042"]
+    with MongoClient(servers.mongodb_uri) as client:
+        asked = client["records_both"]["records"].find({"t": "t", "g": 0, "k": {"$in": ["tool"]}, "open": True})
+        assert asked.sort("o", -1).explain()["executionStats"]["totalDocsExamined"] == 1
 
 
 async def test_another_process_sees_them_at_once(open_saver: OpenSaver) -> None:
