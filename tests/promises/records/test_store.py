@@ -63,9 +63,7 @@ async def test_a_filter_holds_for_what_is_in_two_places(open_saver: OpenSaver) -
         assert (ids(done), ids(left)) == (["a"], ["b"])
 
 
-async def test_open_records_are_found_without_reading_the_others(
-    open_saver: OpenSaver, servers: EmbeddedServers
-) -> None:
+async def test_open_records_are_found_alone(open_saver: OpenSaver, servers: EmbeddedServers) -> None:
     async with open_saver() as saver:
         records = await records_of(saver)
         await records.put("t", [facet(f"{n:03}") for n in range(100)], "majority")
