@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
+
+from langchain_core.runnables import Runnable, RunnableConfig
 
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
 from langgraph_session_bridge.errors import ConfigurationError
+from langgraph_session_bridge.records.ledger import Ledger
+from langgraph_session_bridge.records.listeners import Callback
+from langgraph_session_bridge.records.recorder import SessionRecorder
+from langgraph_session_bridge.records.recording import Recordings
+from langgraph_session_bridge.records.session_ids import SessionLike, session_of
+
+Bindable = TypeVar("Bindable", bound=Runnable[Any, Any])
 
 MONGODB_URI_VARIABLE = "LSB_MONGODB_URI"
 REDIS_URL_VARIABLE = "LSB_REDIS_URL"
@@ -20,6 +30,8 @@ class SessionBridge:
 
     Attributes:
         saver: The checkpointer to compile graphs with.
+        recorder: The callback handler that records what graphs do; `config` and `bind` attach it.
+        records: What agents did and what they were told, to be read and written.
         mongodb_uri: Address of the MongoDB that is used.
         redis_url: Address of the Redis that is used; `None` without one.
 
@@ -27,10 +39,15 @@ class SessionBridge:
         ```python
         with SessionBridge.embedded() as bridge:
             graph = builder.compile(checkpointer=bridge.saver)
+            graph.invoke(inputs, bridge.config("support-42", user_id="u-7"))
+            for call in bridge.records.tool_executions("support-42"):
+                print(call.tool_name, call.status, call.duration_s)
         ```
     """
 
     saver: SessionBridgeSaver
+    recorder: SessionRecorder
+    records: Ledger
     mongodb_uri: str
     redis_url: str | None
 
@@ -38,6 +55,8 @@ class SessionBridge:
         """Takes over a saver (and embedded servers): closing the bridge closes them. Prefer the class methods."""
         self.saver = saver
         self._servers = servers
+        self._recording = Recordings(saver._runtime)
+        self.recorder, self.records = self._recording.recorder, self._recording.ledger
 
     @classmethod
     def from_conn_string(cls, mongodb_uri: str, redis_url: str | None = None, **settings: Any) -> Self:
@@ -97,13 +116,64 @@ class SessionBridge:
         bridge.mongodb_uri, bridge.redis_url = servers.mongodb_uri, servers.redis_url
         return bridge
 
+    # Sessions
+
+    def config(
+        self,
+        session: SessionLike,
+        *,
+        user_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **also: Any,
+    ) -> RunnableConfig:
+        """The config to run a graph with for a session: its thread, its ids, and the recorder.
+
+        Args:
+            session: The session, or its id.
+            user_id: Whose it is; goes into the metadata, where callbacks and checkpoints see it.
+            metadata: Further metadata.
+            **also: Further entries of `configurable`.
+
+        Raises:
+            InvalidInputError: The id cannot be used.
+        """
+        ids = session_of(session)
+        whose = user_id or ids.user_id
+        return {
+            "configurable": {**also, "thread_id": ids.thread_id},
+            "metadata": {**(metadata or {}), "session_id": ids.session_id, **({"user_id": whose} if whose else {})},
+            "callbacks": [self.recorder],
+        }
+
+    def bind(self, graph: Bindable) -> Bindable:
+        """The graph with the recorder attached: every run of it that names a thread is recorded."""
+        return cast("Bindable", graph.with_config(callbacks=[self.recorder]))
+
+    def on(self, event: str, callback: Callback) -> Callable[[], None]:
+        """Calls a function, or a coroutine function, whenever something happens in a session.
+
+        Args:
+            event: One of `records.listeners.EVENTS`, for example `tool.completed`; `*` for all.
+            callback: Gets an `Event`. What it raises is logged, and hurts neither the run nor other listeners.
+
+        Returns:
+            A function that ends it.
+
+        Raises:
+            InvalidInputError: There is no such event.
+        """
+        return self._recording.listeners.on(event, callback)
+
+    # Closing
+
     async def aclose(self) -> None:
-        """Drains and closes the saver, then leaves the embedded servers; safe to repeat.
+        """Stores what was recorded, drains and closes the saver, leaves the embedded servers; safe to repeat.
 
         Raises:
             UnavailableError: The journal could not be drained; nothing is lost.
         """
         try:
+            await asyncio.to_thread(self._recording.close)
             await self.saver.aclose()
         finally:
             if self._servers is not None:
@@ -112,6 +182,7 @@ class SessionBridge:
     def close(self) -> None:
         """Synchronous `aclose`."""
         try:
+            self._recording.close()
             self.saver.close()
         finally:
             if self._servers is not None:

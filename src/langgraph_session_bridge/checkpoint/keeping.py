@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from langgraph_session_bridge.checkpoint import retention
 from langgraph_session_bridge.checkpoint.copying import copy_thread
 from langgraph_session_bridge.checkpoint.dead_letters import MendingSaver
-from langgraph_session_bridge.checkpoint.identifiers import checked_id, checked_ids
+from langgraph_session_bridge.checkpoint.identifiers import checked_ids
 from langgraph_session_bridge.checkpoint.sweeping import SweepReport, sweep
+from langgraph_session_bridge.ids import checked_id
 
 
 class KeepingSaver(MendingSaver):

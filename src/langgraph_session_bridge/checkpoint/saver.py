@@ -23,7 +23,6 @@ from langgraph_session_bridge.checkpoint.fingerprints import Fingerprints
 from langgraph_session_bridge.checkpoint.identifiers import (
     address,
     checked_filter,
-    checked_id,
     checked_limit,
     checked_writes,
     configurable_of,
@@ -33,6 +32,7 @@ from langgraph_session_bridge.checkpoint.keeping import KeepingSaver
 from langgraph_session_bridge.checkpoint.metadata import filterable, matches, preselection, redacted
 from langgraph_session_bridge.checkpoint.work import CheckpointWork, WritesWork
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError
+from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.pipeline import Pipeline

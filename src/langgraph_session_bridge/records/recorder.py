@@ -90,6 +90,10 @@ class SessionRecorder(GraphCallbackHandler):
         """How many runs are remembered right now."""
         return len(self._runs)
 
+    def runs_of(self, thread_id: str) -> set[str]:
+        """The root runs of a thread that are under way in this process."""
+        return self._runs.roots_of(thread_id)
+
     def lost(self, hook: str, error: Exception) -> None:
         """An observation that could not be recorded is counted and logged; in strict mode it ends the run."""
         self._outlet.lost(hook, error)

@@ -82,6 +82,7 @@ class Runs:
         """Remembers so many runs, and so many tools whose run was cancelled while they went on."""
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._roots: dict[str, str] = {}
         self._orphans: OrderedDict[str, Run] = OrderedDict()
         self._max_runs, self._max_orphans = max_runs, max_orphans
         self.forgotten = 0
@@ -114,6 +115,8 @@ class Runs:
             )
             if parent is not None and parent.thread_id == run.thread_id:
                 self._join(run, parent)
+            if run.root is None:
+                self._roots[run.id] = run.thread_id
             if run.is_node:
                 run.given = given
             self._runs[run.id] = run
@@ -129,6 +132,7 @@ class Runs:
         while len(runs) > most:
             _, oldest = runs.popitem(last=False)
             self.forgotten += 1
+            self._roots.pop(oldest.id, None)
             if oldest.root is not None:
                 oldest.root.children.discard(oldest.id)
 
@@ -146,10 +150,16 @@ class Runs:
         """A run under way."""
         return self._runs.get(str(run_id))
 
+    def roots_of(self, thread_id: str) -> set[str]:
+        """The root runs of a thread that are under way in this process."""
+        with self._lock:
+            return {run_id for run_id, thread in self._roots.items() if thread == thread_id}
+
     def end(self, run_id: UUID) -> Run | None:
         """Forgets a run that ends, and what a root run left behind; None if it is not known."""
         with self._lock:
             run = self._runs.pop(str(run_id), None) or self._orphans.pop(str(run_id), None)
+            self._roots.pop(str(run_id), None)
             if run is not None and run.root is not None:
                 run.root.children.discard(run.id)
             return run

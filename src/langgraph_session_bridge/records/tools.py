@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from langgraph_session_bridge.records.models import ToolExecutionRecord, ToolOrigin
 from langgraph_session_bridge.records.runs import Run
@@ -18,6 +18,8 @@ from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 KIND = "tool"
 EndStatus = Literal["unknown", "abandoned", "interrupted", "error", "success"]
 """How an execution can end; of two ends the later one in this order stays."""
+
+END_STATUSES: tuple[EndStatus, ...] = get_args(EndStatus)
 
 _RANKS: Mapping[EndStatus, int] = {"unknown": 1, "abandoned": 2, "interrupted": 3, "error": 4, "success": 5}
 

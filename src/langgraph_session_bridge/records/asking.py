@@ -1,0 +1,88 @@
+"""What can be asked about records: conditions that MongoDB preselects by, and that decide in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
+from langgraph_session_bridge.storage.facets import StoredRecord
+
+Names = str | Collection[str] | None
+"""One name, several of which any will do, or `None` for all."""
+
+
+def names(given: Names) -> frozenset[str] | None:
+    """Names to compare with; `None` for all."""
+    return None if given is None else frozenset([given] if isinstance(given, str) else given)
+
+
+@dataclass(slots=True)
+class Conditions:
+    """Conditions on facets of a record, all of which must hold."""
+
+    query: dict[str, Any] = field(default_factory=dict)
+    _among: list[tuple[str, str, frozenset[str]]] = field(default_factory=list)
+    _times: list[tuple[str, datetime | None, datetime | None]] = field(default_factory=list)
+
+    def among(self, facet: str, key: str, given: Names) -> Conditions:
+        """A facet says one of these."""
+        wanted = names(given)
+        if wanted is not None:
+            self.query[f"f.{facet}.{key}"] = {"$in": sorted(wanted)}
+            self._among.append((facet, key, wanted))
+        return self
+
+    def between(self, key: str, since: datetime | None, until: datetime | None) -> Conditions:
+        """The record began at that time: `since` included, `until` not.
+
+        Raises:
+            InvalidTypeError: It is no datetime.
+            InvalidInputError: It has no time zone.
+        """
+        bounds = {"$gte": _aware("since", since), "$lt": _aware("until", until)}
+        given = {name: bound for name, bound in bounds.items() if bound is not None}
+        if given:
+            self.query[f"f.start.{key}"] = given
+            self._times.append((key, bounds["$gte"], bounds["$lt"]))
+        return self
+
+    def hold(self, record: StoredRecord) -> bool:
+        """Whether they do, for all that is known of a record."""
+        return all(record[facet].get(key) in wanted for facet, key, wanted in self._among) and all(
+            _within(record["start"].get(key), since, until) for key, since, until in self._times
+        )
+
+
+def status_query(given: Names, *, without_end: str, derived: Mapping[str, str]) -> dict[str, Any]:
+    """Preselects by a status that depends on whether there is an end.
+
+    Args:
+        given: Status asked for.
+        without_end: The status of a record without an end.
+        derived: Status that is worked out when reading, and the stored one that it comes from.
+    """
+    wanted = names(given)
+    if wanted is None:
+        return {}
+    if wanted == {without_end}:
+        return {"open": True}
+    stored = sorted({derived.get(status, status) for status in wanted - {without_end}})
+    ended = {"f.end.status": {"$in": stored}}
+    return {"$or": [{"open": True}, ended]} if without_end in wanted else ended
+
+
+def _aware(name: str, value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise InvalidTypeError(f"{name} must be a datetime, not {type(value).__name__}.")
+    if value.tzinfo is None:
+        raise InvalidInputError(f"{name}={value} has no time zone; use for example datetime.now(timezone.utc).")
+    return value.astimezone(UTC)
+
+
+def _within(at: datetime | None, since: datetime | None, until: datetime | None) -> bool:
+    return at is not None and (since is None or at >= since) and (until is None or at < until)

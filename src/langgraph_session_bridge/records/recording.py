@@ -1,0 +1,65 @@
+"""Everything that records for one saver, put together: outbox, recorder, ledger and listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.ledger import Ledger
+from langgraph_session_bridge.records.listeners import Listeners
+from langgraph_session_bridge.records.outbox import Outbox
+from langgraph_session_bridge.records.recorder import SessionRecorder
+from langgraph_session_bridge.records.settling import settle
+from langgraph_session_bridge.storage.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+class Recordings:
+    """What a bridge records with, by the settings of its saver."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Records through a saver's pipeline."""
+        settings = runtime.settings
+        self._runtime = runtime
+        self.capture = Capture(
+            level=settings.capture, redact_keys=settings.redact_keys, max_value_bytes=settings.capture_max_bytes
+        )
+        self.outbox = Outbox(runtime)
+        self.listeners = Listeners(runtime)
+        self.recorder = SessionRecorder(
+            self.outbox,
+            capture=self.capture,
+            owner=runtime.shared.owner,
+            write_ahead=settings.record_write_ahead,
+            write_ahead_timeout_s=settings.record_write_ahead_s,
+            strict=settings.record_strict,
+            settle=self._settle,
+            emit=self.listeners.emit,
+        )
+        self.ledger = Ledger(runtime, self.outbox, self.capture, runs_of=self.recorder.runs_of)
+
+    def _settle(self, thread_id: str, root_run_id: str) -> None:
+        """A run of a thread begins: what earlier ones left open is cut off. In the background, and not vital."""
+        work = self._settled(thread_id)
+        try:
+            asyncio.run_coroutine_threadsafe(work, self._runtime.home)
+        except RuntimeError:  # the loop was closed meanwhile
+            work.close()
+
+    async def _settled(self, thread_id: str) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            try:
+                recording = (await self._runtime.pipeline()).records
+                running = self.recorder.runs_of(thread_id)
+                await settle(recording, thread_id, running, self._runtime.settings.record_ack)
+            except SessionBridgeError as error:
+                logger.warning("Whether tool calls of thread %r were cut off is not known yet: %s", thread_id, error)
+
+    def close(self) -> None:
+        """Stores what was handed over, within `drain_timeout_s`, and tells listeners what is still to be told."""
+        self.outbox.close(self._runtime.settings.drain_timeout_s)
+        self.listeners.close()

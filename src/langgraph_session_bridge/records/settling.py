@@ -1,0 +1,38 @@
+"""Tool calls that were cut off: nobody will ever say how they ended, so their outcome is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from langgraph_session_bridge.records.tools import KIND, settled_facet
+from langgraph_session_bridge.settings import Level
+from langgraph_session_bridge.storage.facets import StoredRecord
+from langgraph_session_bridge.storage.recording import Recording
+
+CUT_OFF = "session_bridge.cut_off"
+"""What the error of such a call is called."""
+
+_OPEN = {"open": True}
+
+
+def is_open(record: StoredRecord) -> bool:
+    """Whether nobody has reported an end yet."""
+    return "end" not in record
+
+
+async def settle(recording: Recording, thread_id: str, running: Collection[str], level: Level) -> int:
+    """Marks the open tool calls of a thread as `unknown`, but for those of runs that are under way.
+
+    If one of them ends after all, in another process, what that reports counts: it outranks `unknown`.
+
+    Returns:
+        How many were marked.
+    """
+    found = recording.find(thread_id, [KIND], query=_OPEN, keep=is_open)
+    cut_off = [record async for record in found if record["start"].get("root_run_id") not in running]
+    if cut_off:
+        now = datetime.now(UTC)
+        facets = [settled_facet(record, "unknown", now, CUT_OFF) for record in cut_off]
+        await recording.put(thread_id, facets, level)
+    return len(cut_off)
