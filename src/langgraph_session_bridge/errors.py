@@ -65,3 +65,7 @@ class DataIntegrityError(SessionBridgeError, RuntimeError):
 
 class EmbeddedServerError(SessionBridgeError, RuntimeError):
     """An embedded server could not be found, started or reached; the message names the alternatives."""
+
+
+class OutsideRunError(SessionBridgeError, RuntimeError):
+    """A call that belongs into a running node or tool came from outside of any run; the message names the way there."""

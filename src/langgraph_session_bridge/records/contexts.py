@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, get_args
 
@@ -37,7 +37,6 @@ _RANKS: Mapping[ContextStatus, int] = {"expired": 1, "dropped": 2, "failed": 3, 
 _SCORES = ("score", "relevance_score")
 _SOURCES = ("source", "url", "uri", "file_path", "path")
 _MAX_NAME = 1024
-_KEPT = ("label", "score", "tokens", "target", "displayed", "dedup_key", "trigger_message_id")
 
 
 def record_id(dedup_key: str | None = None) -> str:
@@ -90,8 +89,7 @@ def start_facet(given: Mapping[str, Any], capture: Capture, *, id: str, origin: 
     value: dict[str, Any] = {
         "kind": kind if kind in get_args(ContextKind) else "other",
         "origin": origin,
-        "source": _name(given.get("source")),
-        **{name: _small(given.get(name)) for name in _KEPT},
+        **{name: read(given.get(name)) for name, read in _FIELDS.items()},
         **fields,
     }
     for name in ("query", "content"):
@@ -174,12 +172,15 @@ def _document(document: Any, capture: Capture) -> ContextDocument:
 def _score(value: Any) -> float | None:
     try:
         return None if value is None else float(value)  # NumPy's numbers as well
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
 def _name(value: Any) -> str | None:
-    return None if value is None else str(plain(value))[:_MAX_NAME].encode("utf-8", "replace").decode()
+    if value is None:
+        return None
+    tree = plain(value)
+    return (tree if isinstance(tree, str) else canonical(tree))[:_MAX_NAME].encode("utf-8", "replace").decode()
 
 
 def _shown(value: Any, capture: Capture) -> str | None:
@@ -187,13 +188,38 @@ def _shown(value: Any, capture: Capture) -> str | None:
     return None if value is None else capture.take(value).text
 
 
-def _small(value: Any) -> Any:
-    """A value of the record as BSON takes it."""
-    if isinstance(value, bool) or value is None or isinstance(value, float):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) < 2**63 else float("inf")
-    return _name(value) if isinstance(value, str) else plain(value)
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _target(value: Any) -> dict[str, Any] | None:
+    if not isinstance(value, Mapping):
+        return None
+    ids = value.get("message_ids")
+    found = {
+        "channel": _name(value.get("channel")),
+        "role": _name(value.get("role")),
+        "message_ids": [_name(one) for one in ids[:MAX_DOCUMENTS]] if isinstance(ids, (list, tuple)) else None,
+        "position": _count(value.get("position")),
+    }
+    return _known(found)
+
+
+_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "source": _name,
+    "label": _name,
+    "score": _score,
+    "tokens": _count,
+    "target": _target,
+    "displayed": _flag,
+    "dedup_key": _name,
+    "trigger_message_id": _name,
+}
+"""What is kept of what a caller said, whatever that is."""
 
 
 def _known(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +231,7 @@ def _known(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_queued(record: StoredRecord) -> bool:
     """Whether it waits for a model call."""
-    return bool(record["payload"]) and "end" not in record
+    return bool(record["payload"]) and "queued_at" in record["start"] and "end" not in record
 
 
 QUEUED_IN_MONGODB: Mapping[str, Any] = {"f.payload.content": {"$exists": True}, "f.end": {"$exists": False}}
