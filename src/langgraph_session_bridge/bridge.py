@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
@@ -15,9 +15,13 @@ from langgraph_session_bridge.embedded import EmbeddedServers, attach
 from langgraph_session_bridge.errors import ConfigurationError
 from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.listeners import Callback
+from langgraph_session_bridge.records.queue import ContextQueue
 from langgraph_session_bridge.records.recorder import SessionRecorder
 from langgraph_session_bridge.records.recording import Recordings
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
+
+if TYPE_CHECKING:
+    from langgraph_session_bridge.records.middleware import ContextMiddleware
 
 Bindable = TypeVar("Bindable", bound=Runnable[Any, Any])
 
@@ -148,6 +152,30 @@ class SessionBridge:
     def bind(self, graph: Bindable) -> Bindable:
         """The graph with the recorder attached: every run of it that names a thread is recorded."""
         return cast("Bindable", graph.with_config(callbacks=[self.recorder]))
+
+    def context(self, session: SessionLike) -> ContextQueue:
+        """What the model of a session is to be told at its next call: any process may queue it.
+
+        Raises:
+            InvalidInputError: The id cannot be used.
+        """
+        return self._recording.queues.of(session_of(session).thread_id)
+
+    def context_middleware(self, **how: Any) -> ContextMiddleware:
+        """Middleware for `langchain.agents.create_agent` that tells the model what is queued (extra `agents`).
+
+        Args:
+            **how: As for `records.middleware.ContextMiddleware`: `kinds`, `max_items`, `max_chars`, `render`.
+
+        Raises:
+            ConfigurationError: `langchain` is not installed.
+        """
+        try:
+            from langgraph_session_bridge.records.middleware import ContextMiddleware
+        except ImportError as error:
+            message = 'The middleware needs langchain: pip install "langgraph-session-bridge[agents]"'
+            raise ConfigurationError(message) from error
+        return ContextMiddleware(self._recording.queues, **how)
 
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
         """Calls a function, or a coroutine function, whenever something happens in a session.

@@ -127,7 +127,8 @@ def injected_facets(
     given: Mapping[str, Any], capture: Capture, *, id: str, origin: ContextOrigin, at: datetime, **fields: Any
 ) -> list[Facet]:
     """Something that was told already: by `inject_context`, or outside of graphs."""
-    return [start_facet(given, capture, id=id, origin=origin, **fields), end_facet(id, "injected", at)]
+    start = start_facet(given, capture, id=id, origin=origin, **{"queued_at": at, **fields})
+    return [start, end_facet(id, "injected", at)]
 
 
 def documents_of(documents: Iterable[Any], capture: Capture) -> list[dict[str, Any]]:
@@ -234,7 +235,7 @@ def is_queued(record: StoredRecord) -> bool:
     return bool(record["payload"]) and "queued_at" in record["start"] and "end" not in record
 
 
-QUEUED_IN_MONGODB: Mapping[str, Any] = {"f.payload.content": {"$exists": True}, "f.end": {"$exists": False}}
+QUEUED_IN_MONGODB: Mapping[str, Any] = {"open": True}
 """What holds of every archived record that waits."""
 
 

@@ -8,9 +8,11 @@ import logging
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.finding import PipelineFinder
 from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.outbox import Outbox
+from langgraph_session_bridge.records.queue import ContextQueues
 from langgraph_session_bridge.records.recorder import SessionRecorder
 from langgraph_session_bridge.records.settling import settle
 from langgraph_session_bridge.storage.runtime import Runtime
@@ -38,6 +40,13 @@ class Recordings:
             write_ahead_timeout_s=settings.record_write_ahead_s,
             strict=settings.record_strict,
             settle=self._settle,
+            emit=self.listeners.emit,
+        )
+        self.queues = ContextQueues(
+            self.outbox,
+            PipelineFinder(runtime),
+            self.capture,
+            strict=settings.record_strict,
             emit=self.listeners.emit,
         )
         self.ledger = Ledger(runtime, self.outbox, self.capture, runs_of=self.recorder.runs_of)

@@ -40,7 +40,7 @@ class Health:
 
     Attributes:
         verdict: `ok`; `degraded` (puts and reads work, but Redis is down or bypassed, MongoDB is down, or there are
-            dead letters, lost entries or losses); `down` (neither tier answers).
+            dead letters, lost entries, dropped records or losses); `down` (neither tier answers).
         mongodb: The archive.
         redis: The journal; `None` without one.
         breaker: `open` while this process leaves a Redis alone that did not answer, `half-open` while one call tries it
@@ -51,6 +51,7 @@ class Health:
         unflushed_bytes: Bytes of their documents.
         oldest_unflushed_s: Age of the oldest of them; `None` without any.
         dead_letters: What MongoDB refuses for good; see `list_dead`.
+        dropped_records: Records of this process that were not stored: its outbox was full, or was closed too early.
         lost_entries: Entries whose documents vanished from Redis before they were flushed, noticed by this process.
         losses: When Redis lost its memory, or the newest part of it, while this process ran: the latest of them.
         hit_rate: Share of this process's reads that Redis answered; `None` before the first.
@@ -65,6 +66,7 @@ class Health:
     unflushed_bytes: int | None
     oldest_unflushed_s: float | None
     dead_letters: int | None
+    dropped_records: int
     lost_entries: int
     losses: Sequence[Loss]
     hit_rate: float | None
@@ -103,7 +105,8 @@ def _health(
     dead = None if backlog is None else sum(row.dead for row in backlog)
     losses = shared.witness.losses
     bypassed = shared.writing_through or shared.breaker.state != "closed"
-    troubled = bypassed or bool(dead) or bool(counters["lost_entries"]) or bool(losses)
+    gone = counters["lost_entries"] + counters["dropped_records"]
+    troubled = bypassed or bool(dead) or bool(gone) or bool(losses)
     tiers = [mongodb] if redis is None else [mongodb, redis]
     down = not any(tier.up for tier in tiers)
     healthy = all(tier.up for tier in tiers) and not troubled
@@ -117,6 +120,7 @@ def _health(
         unflushed_bytes=None if backlog is None else sum(row.size for row in backlog),
         oldest_unflushed_s=oldest,
         dead_letters=dead,
+        dropped_records=counters["dropped_records"],
         lost_entries=counters["lost_entries"],
         losses=losses,
         hit_rate=counters["hot_reads"] / reads if reads else None,
