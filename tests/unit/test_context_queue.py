@@ -17,6 +17,7 @@ from langgraph_session_bridge.errors import (
 )
 from langgraph_session_bridge.records.capture import Capture
 from langgraph_session_bridge.records.contexts import context_records, payload_facet, start_facet
+from langgraph_session_bridge.records.inflight import InFlight
 from langgraph_session_bridge.records.models import ContextInjectionRecord
 from langgraph_session_bridge.records.queue import ContextQueue, ContextQueues
 from langgraph_session_bridge.records.telling import QueuedContext
@@ -129,8 +130,36 @@ async def test_what_was_told_is_not_told_again_while_its_record_is_on_its_way(me
     async with queues.of("t").taking():
         memory.slow = True
     del memory.batches[1:]  # not even journaled
+    assert await queues.of("t").aqueued() == []
     async with queues.of("t").taking() as items:
         assert items == []
+
+
+def test_what_was_settled_since_it_was_found_cannot_be_taken() -> None:
+    in_flight = InFlight()
+    one, two = (
+        QueuedContext(id=id, thread_id="t", content=id, kind="memory", queued_at=datetime.now(UTC)) for id in "12"
+    )
+    assert in_flight.take([one], None, None) == [one]
+    in_flight.settle([one])
+    in_flight.release([one])
+    assert in_flight.take([one, two], None, None) == [two]
+
+
+async def test_what_expires_while_the_model_is_told_counts_as_told(memory: Memory) -> None:
+    expired: list[QueuedContext] = []
+    queues = ContextQueues(memory, memory, on_expired=expired.append)
+    await queues.of("t").aput("a", ttl_s=0.05)
+    async with queues.of("t").taking() as items:
+        assert texts(items) == ["a"]
+        while await seen_by(queues):  # noqa: ASYNC110 - time is the subject
+            await asyncio.sleep(0.01)
+    assert expired == [] and records(memory)["a"].status == "injected"
+
+
+async def seen_by(queues: ContextQueues) -> list[str]:
+    """What waits in the eyes of the process that tells it."""
+    return texts(await queues.of("t").aqueued())
 
 
 async def test_the_text_is_kept_whole_while_it_waits_and_forgotten_then(memory: Memory) -> None:
