@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.contexts import context_records
 from langgraph_session_bridge.records.happenings import event_records
 from langgraph_session_bridge.records.models import ContextInjectionRecord, EventRecord, ToolExecutionRecord
 from langgraph_session_bridge.records.outbox import Receipt
@@ -50,12 +51,7 @@ class Collected:
         return [event for event in event_records(self.stored("event", thread)) if name in (None, event.name)]
 
     def contexts(self, thread: str = "t-1") -> list[ContextInjectionRecord]:
-        return [
-            ContextInjectionRecord.model_validate(
-                {**record["start"], **record["end"], "id": record.id, "thread_id": record.thread_id}
-            )
-            for record in self.stored("context", thread)
-        ]
+        return context_records(self.stored("context", thread))
 
 
 class Recording:

@@ -208,6 +208,27 @@ async def within_a_chain(mode: str) -> None:
     assert by_name["LangGraph"]["parent_run_id"] == root_of(probe) != by_name["LangGraph"]["run_id"]
 
 
+@row(
+    "a graph called in a node with another thread_id: the metadata keeps the outer one, unless config metadata names it"
+)
+async def thread_within_a_thread(mode: str) -> None:
+    for named, seen in (({}, "t-1"), ({"thread_id": "t-2"}, "t-2")):
+        inner = tool_graph([add])
+        inner_config: Any = {"configurable": {"thread_id": "t-2"}, "metadata": named}
+
+        def node(state: Any, inner: Any = inner, given: Any = inner_config) -> Any:
+            inner.invoke(ADDING, given)
+            return {"messages": []}
+
+        async def anode(state: Any, inner: Any = inner, given: Any = inner_config) -> Any:
+            await inner.ainvoke(ADDING, given)
+            return {"messages": []}
+
+        probe = await run(tooled.node_graph(tooled.both(node, anode)), {"messages": []}, mode)
+        assert probe.one("on_tool_start").metadata["thread_id"] == seen
+        assert probe.one("on_tool_start").execution.thread_id == "t-2"
+
+
 @row("checkpoint metadata has config metadata and plain configurable values, an api_key too; no run_id of its own")
 async def checkpoint_metadata(mode: str) -> None:
     saver = InMemorySaver()

@@ -6,6 +6,7 @@ which may have to be stored before the tool runs.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +18,15 @@ from langchain_core.outputs import LLMResult
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphLifecycleEvent, GraphResumeEvent
 from langgraph.errors import ParentCommand
 
+from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.records.border import bordered
 from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.contexts import CONTEXT_INJECTED
 from langgraph_session_bridge.records.executions import Executions
 from langgraph_session_bridge.records.observing import Observed, answer_of
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.records.outlet import AheadLevel, Emit, Outlet, WriteAhead
-from langgraph_session_bridge.records.retrievals import INJECTED, Retrievals
+from langgraph_session_bridge.records.retrievals import Retrievals
 from langgraph_session_bridge.records.runs import Run, Runs
 from langgraph_session_bridge.records.tools import KIND as TOOL
 
@@ -113,9 +116,9 @@ class SessionRecorder(GraphCallbackHandler):
         """A graph, a node or anything in it starts."""
         run = self._runs.begin(run_id, told.get("parent_run_id"), told.get("metadata"), told.get("tags"), inputs)
         if run is not None and run.root is None:
+            self._observed.run_started(run, told.get("name"))
             if self._settle is not None:
                 self._settle(run.thread_id, run.id)
-            self._observed.run_started(run, told.get("name"))
 
     @bordered
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -174,29 +177,38 @@ class SessionRecorder(GraphCallbackHandler):
         langchain-core looks hooks up for each event, awaits coroutine functions in async code, and would run them in a
         new event loop in sync code, where their errors get lost. A coroutine asks exactly if it is going to await.
         """
-        if self._ahead.level != "off" and sys._getframe(1).f_code.co_flags & inspect.CO_COROUTINE:
-            return self._tool_start_awaited
-        return self._tool_start
+        awaited = sys._getframe(1).f_code.co_flags & inspect.CO_COROUTINE
+        return self._tool_start_awaited if awaited else self._tool_start
 
     def _tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **told: Any) -> None:
         try:
-            self._ahead.wait(self._tool_started(serialized, input_str, run_id, told))
+            run = self._begin(run_id, told)
+            if run is not None:
+                run.outlives = True
+                self._ahead.wait(self._tool_started(run, serialized, input_str, told))
         except Exception as error:  # the border, as for the other hooks
-            self.lost("on_tool_start", error)
+            self._not_started(run_id, error)
 
     async def _tool_start_awaited(self, serialized: Any, input_str: str, *, run_id: UUID, **told: Any) -> None:
         try:
-            await self._ahead.awaited(self._tool_started(serialized, input_str, run_id, told))
+            run = self._begin(run_id, told)
+            if run is not None:
+                await self._ahead.awaited(self._tool_started(run, serialized, input_str, told))
         except Exception as error:  # the border, as for the other hooks
-            self.lost("on_tool_start", error)
+            self._not_started(run_id, error)
 
-    def _tool_started(self, tool: Any, input_str: str, run_id: UUID, told: Mapping[str, Any]) -> Receipt | None:
-        run = self._begin(run_id, told)
-        if run is None:
-            return None
+    def _tool_started(self, run: Run, tool: Any, input_str: str, told: Mapping[str, Any]) -> Receipt:
         inputs = told.get("inputs")
         given = input_str if inputs is None else inputs
         return self._tools.started(run, tool, given, told.get("tool_call_id"), told.get("tags"), self._ahead.level)
+
+    def _not_started(self, run_id: UUID, error: Exception) -> None:
+        """In strict mode the tool does not run; nobody else is going to say so."""
+        run = self._runs.end(run_id) if self._outlet.strict else None
+        if run is not None:
+            with contextlib.suppress(SessionBridgeError):  # the sink is what is broken
+                self._tools.failed(run, error)
+        self.lost("on_tool_start", error)
 
     @bordered
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -261,7 +273,7 @@ class SessionRecorder(GraphCallbackHandler):
         run = self._runs.get(run_id)
         if run is None:
             self._outlet.count("ignored")
-        elif name == INJECTED:
+        elif name == CONTEXT_INJECTED:
             self._retrievals.injected(run, data, told.get("metadata"), told.get("tags"))
         else:
             self._observed.custom(run, name, data, told.get("metadata"), told.get("tags"))

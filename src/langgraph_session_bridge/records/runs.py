@@ -41,6 +41,7 @@ class Run:
         answered: Of a node: tool calls that nodes of graphs inside of it answered.
         children: Of a root: runs that are still under way.
         askers: Of a root: which message of a model made a tool call, by its tool_call_id; the latest ones.
+        outlives: Of a tool: whether it may go on when its run is over, in a thread that nobody can stop.
         was_interrupted: Of a root: whether it paused.
         last_error: Of a root: what failed last in it, so that it is told once.
     """
@@ -61,6 +62,7 @@ class Run:
     answered: set[str] = field(default_factory=set)
     children: set[str] = field(default_factory=set)
     askers: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    outlives: bool = False
     was_interrupted: bool = False
     last_error: BaseException | None = None
 
@@ -167,13 +169,11 @@ class Runs:
     def left_of(self, root: Run) -> list[Run]:
         """Forgets what is still under way in a root run that ended.
 
-        Returns those of which a start was recorded. They may go on, in threads that nobody can stop; so they are still
-        found by `end`.
+        Returns those of which a start was recorded. What may go on all the same is still found by `end`.
         """
         with self._lock:
             children, root.children = root.children, set()
             left = [run for run in (self._runs.pop(run_id, None) for run_id in children) if run is not None]
-            recorded = [run for run in left if run.start is not None]
-            self._orphans.update((run.id, run) for run in recorded)
+            self._orphans.update((run.id, run) for run in left if run.outlives)
             self._bound(self._orphans, self._max_orphans)
-        return recorded
+        return [run for run in left if run.start is not None]
