@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +61,10 @@ class Receipt:
     def __await__(self) -> Generator[Any, None, None]:
         """Waits in any event loop; raises as `wait`. Giving up waiting does not take back what was handed over."""
         return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+
+    def when_done(self, callback: Callable[[BaseException | None], object]) -> None:
+        """Calls back once, from any thread, with what went wrong or None; at once if that is known already."""
+        self._future.add_done_callback(lambda future: callback(future.exception()))
 
     def settle(self, error: BaseException | None = None) -> None:
         """Says how it ended; the first word counts."""
