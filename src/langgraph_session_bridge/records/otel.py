@@ -70,6 +70,29 @@ EVENT = {
     "error.message": "exception.message",
 }
 
+AUDIO = {
+    "thread_id": "gen_ai.conversation.id",
+    "connection.transport": "session_bridge.audio.transport",
+    "connection.connection_state": "session_bridge.audio.connection_state",
+    "connection.disconnect_reason": "session_bridge.audio.disconnect_reason",
+    "format.media_format": "session_bridge.audio.media_format",
+    "format.sample_rate_hz": "session_bridge.audio.sample_rate_hz",
+    "format.channels": "session_bridge.audio.channels",
+    "format.language": "session_bridge.audio.language",
+    "counters.reconnects": "session_bridge.audio.reconnects",
+    "counters.chunks_in": "session_bridge.audio.chunks_in",
+    "counters.chunks_out": "session_bridge.audio.chunks_out",
+    "counters.bytes_in": "session_bridge.audio.bytes_in",
+    "counters.bytes_out": "session_bridge.audio.bytes_out",
+    "counters.audio_in_s": "session_bridge.audio.audio_in_s",
+    "counters.audio_out_s": "session_bridge.audio.audio_out_s",
+    "counters.dropped_chunks": "session_bridge.audio.dropped_chunks",
+    "counters.turns_user": "session_bridge.audio.turns_user",
+    "counters.turns_agent": "session_bridge.audio.turns_agent",
+    "counters.interruptions": "session_bridge.audio.interruptions",
+    "counters.false_interruptions": "session_bridge.audio.false_interruptions",
+}
+
 
 def attributes(record: Any, table: Mapping[str, str], **fixed: Attribute) -> dict[str, Attribute]:
     """The attributes that a table names, without those that are unknown.
