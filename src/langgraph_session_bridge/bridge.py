@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
 from langgraph_session_bridge.errors import ConfigurationError
+from langgraph_session_bridge.records.audio import AudioSession
 from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.listeners import Callback
 from langgraph_session_bridge.records.queue import ContextQueue
@@ -152,6 +153,16 @@ class SessionBridge:
     def bind(self, graph: Bindable) -> Bindable:
         """The graph with the recorder attached: every run of it that names a thread is recorded."""
         return cast("Bindable", graph.with_config(callbacks=[self.recorder]))
+
+    def audio(self, session: SessionLike) -> AudioSession:
+        """Where a voice agent tells what its audio does: counts, states, latencies; never the audio itself.
+
+        No method of it waits; each returns a `Receipt`. `records.audio` reads what all processes told.
+
+        Raises:
+            InvalidInputError: The id cannot be used.
+        """
+        return self._recording.audio.open(session_of(session).thread_id)
 
     def context(self, session: SessionLike) -> ContextQueue:
         """What the model of a session is to be told at its next call: any process may queue it.

@@ -8,35 +8,36 @@ import pytest
 
 from langgraph_session_bridge.checkpoint import identifiers as ids
 from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
+from langgraph_session_bridge.ids import MAX_ID_CHARS, checked_id
 
 
 @pytest.mark.parametrize("value", [None, 7, 1.5, True, b"a", ["a"], {"$gt": ""}, object()])
 def test_a_wrong_type_is_named_with_a_way_out(value: Any) -> None:
     with pytest.raises(InvalidTypeError, match=rf"thread_id must be a string, not {type(value).__name__}.*str\(\)"):
-        ids.checked_id("thread_id", value)
+        checked_id("thread_id", value)
 
 
 def test_the_message_does_not_repeat_a_huge_value() -> None:
     with pytest.raises(InvalidTypeError) as raised:
-        ids.checked_id("thread_id", ["x" * 100_000])
+        checked_id("thread_id", ["x" * 100_000])
     assert len(str(raised.value)) < 300
 
 
 def test_an_empty_id_is_refused_where_it_names_nothing() -> None:
     with pytest.raises(InvalidInputError, match="thread_id is empty"):
-        ids.checked_id("thread_id", "")
-    assert ids.checked_id("checkpoint_ns", "", empty=True) == ""
+        checked_id("thread_id", "")
+    assert checked_id("checkpoint_ns", "", empty=True) == ""
 
 
 def test_the_length_is_bounded_and_the_bound_is_named() -> None:
-    assert ids.checked_id("thread_id", "x" * ids.MAX_ID_CHARS)
+    assert checked_id("thread_id", "x" * MAX_ID_CHARS)
     with pytest.raises(InvalidInputError, match=r"32,769 characters, the limit is 32,768"):
-        ids.checked_id("thread_id", "x" * (ids.MAX_ID_CHARS + 1))
+        checked_id("thread_id", "x" * (MAX_ID_CHARS + 1))
 
 
 def test_an_unpaired_surrogate_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="not valid Unicode"):
-        ids.checked_id("thread_id", "a\ud800")
+        checked_id("thread_id", "a\ud800")
 
 
 @pytest.mark.parametrize("config", [None, [], "t", 7])

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from langgraph_session_bridge.records import contexts, happenings, tools
+from langgraph_session_bridge.records import audio_reading, contexts, happenings, tools
 from langgraph_session_bridge.records.asking import Conditions, Names, names, status_query
+from langgraph_session_bridge.records.audio_models import AudioSessionMetadata
 from langgraph_session_bridge.records.capture import Capture
 from langgraph_session_bridge.records.entries import Entries
 from langgraph_session_bridge.records.models import ContextInjectionRecord, EventRecord, ToolExecutionRecord
@@ -159,6 +160,17 @@ class Ledger(Entries):
         conditions = Conditions().among("start", "name", name).among("start", "graph_node", node)
         conditions.between("at", since, until)
         return self._query(session, happenings.KIND, conditions, conditions.query, before, limit, _event_page, None)
+
+    def audio(self, session: SessionLike) -> Query[AudioSessionMetadata]:
+        """The audio of a session, as all processes told it: one, or none if nobody told any."""
+        thread_id = session_of(session).thread_id
+
+        async def found() -> AsyncGenerator[AudioSessionMetadata, None]:
+            recording = (await self._runtime.pipeline()).records
+            for record in await recording.get(thread_id, [(audio_reading.KIND, audio_reading.RECORD_ID)]):
+                yield audio_reading.read_audio(record)
+
+        return Query(self._runtime, found, None)
 
     def of_kind(
         self, session: SessionLike, kind: str, *, before: str | None = None, limit: int | None = None

@@ -7,6 +7,7 @@ import contextlib
 import logging
 
 from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.records.audio_sessions import AudioSessions
 from langgraph_session_bridge.records.capture import Capture
 from langgraph_session_bridge.records.finding import PipelineFinder
 from langgraph_session_bridge.records.ledger import Ledger
@@ -42,6 +43,7 @@ class Recordings:
             settle=self._settle,
             emit=self.listeners.emit,
         )
+        self.audio = AudioSessions(self.outbox, runtime.shared.owner)
         self.queues = ContextQueues(
             self.outbox,
             PipelineFinder(runtime),
@@ -70,5 +72,7 @@ class Recordings:
 
     def close(self) -> None:
         """Stores what was handed over, within `drain_timeout_s`, and tells listeners what is still to be told."""
-        self.outbox.close(self._runtime.settings.drain_timeout_s)
+        seconds = self._runtime.settings.drain_timeout_s
+        self.audio.close(seconds)
+        self.outbox.close(seconds)
         self.listeners.close()
