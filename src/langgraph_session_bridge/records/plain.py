@@ -67,6 +67,10 @@ def digest(value: bytes | bytearray | memoryview) -> dict[str, Any]:
 
 
 def _converted(value: Any, outer: tuple[int, ...]) -> Any:
+    if type(value) is dict:  # what most values are made of, before the many questions
+        return _dictionary(list(value.items()), outer)
+    if type(value) is list:
+        return [plain(item, outer) for item in list(value)]
     if isinstance(value, Enum):
         return plain(value.value, outer)
     if isinstance(value, str):

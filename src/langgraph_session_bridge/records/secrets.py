@@ -18,29 +18,36 @@ _MARGIN = 1024
 # A secret may follow an escape of JSON or of a URL, whose last letter is no part of it.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2}))"
 
-# Each matches from a short prefix of the secret on, so that it does not matter how much of it a window shows.
-_SHAPES = re.compile(
-    "|".join(
+# What is in any such text in lower case, and the shape, from a short prefix on: it must not matter how much of a secret
+# a window shows. Keys that hold others come first.
+_SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (hints, re.compile(pattern, re.DOTALL))
+    for hints, pattern in (
         (
-            _START + r"sk-[\w-]{12,}",  # OpenAI, Anthropic and others
-            _START + r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}|whsec_[A-Za-z0-9+/=]{8,}",  # Stripe
-            r"gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}",  # GitHub, GitLab
-            r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}",  # AWS
-            r"AIza[\w-]{24,}|ya29\.[\w-]{16,}",  # Google
-            r"xox[a-z]-[A-Za-z0-9-]{8,}|xapp-[A-Za-z0-9-]{8,}",  # Slack
-            _START + r"(?:hf|npm|lsv2_(?:pt|sk))_\w{16,}|pypi-[\w-]{16,}",  # Hugging Face, registries, LangSmith
-            _START + r"eyJ[\w-]{10,}(?:\.[\w-]*)*",  # JSON web tokens
+            ("private key",),
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
             r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
-            r"(?P<bearer>(?i:bearer)(?:\s|%20|\+)+)[\w.~+/=%-]{8,}",
-            r"(?<=://)(?P<user>[^\s/:@]{0,128}:)[^\s/]{1,256}@",  # user:password@host
-        )
-    ),
-    re.DOTALL,
+        ),
+        (("sk-",), _START + r"sk-[\w-]{12,}"),  # OpenAI, Anthropic and others
+        (("_live_", "_test_"), _START + r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}"),  # Stripe
+        (("whsec_",), r"whsec_[A-Za-z0-9+/=]{8,}"),
+        (("gho_", "ghp_", "ghs_", "ghu_", "ghr_"), r"gh[opsur]_[A-Za-z0-9]{16,}"),  # GitHub
+        (("github_pat_", "glpat-"), r"(?:github_pat_|glpat-)[\w-]{16,}"),
+        (("akia", "asia", "abia", "acca"), r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}"),  # AWS
+        (("aiza", "ya29."), r"(?:AIza|ya29\.)[\w-]{16,}"),  # Google
+        (("xox", "xapp-"), r"(?:xox[a-z]|xapp)-[A-Za-z0-9-]{8,}"),  # Slack
+        (("hf_", "npm_", "lsv2_"), _START + r"(?:hf|npm|lsv2_(?:pt|sk))_\w{16,}"),  # Hugging Face, npm, LangSmith
+        (("pypi-",), r"pypi-[\w-]{16,}"),
+        (("eyj",), _START + r"eyJ[\w-]{10,}(?:\.[\w-]*)*"),  # JSON web tokens
+        (("bearer",), r"(?P<kept>(?i:bearer)(?:\s|%20|\+)+)[\w.~+/=%-]{8,}"),
+        (("://",), r"(?<=://)(?P<kept>[^\s/:@]{0,128}:)[^\s/]{1,256}(?=@)"),  # user:password@host
+    )
 )
 
-# A name and `:` or `=`; the name may be quoted, and the quotes escaped where JSON holds JSON.
-_NAMED = re.compile(r"(?P<quote>\\{0,8}[\"']|)(?<![\w.-])(?P<name>[\w.-]+)(?P=quote)\s*[:=]\s*")
+# A name and `:` or `=`, read from right to left: so it is looked for only where these are. The name may be quoted, and
+# the quotes escaped where JSON holds JSON.
+_NAMED_BACKWARDS = re.compile(r"[:=]\s*(?P<quote>[\"']\\{0,8}|)(?P<name>[\w.-]+)(?P=quote)")
+_SPACE = re.compile(r"\s*")
 _QUOTE = re.compile(r"[bBrRuUfF]{0,2}(\\{0,8}[\"'])")
 _RUN = re.compile(r"[^\s&\"'(]*(?:\([^)\n]*\)?)?")
 _LINE = re.compile(r"(?:[^\r\n\"'(]|\([^)\n]*\)?)*")
@@ -85,27 +92,36 @@ def redacted(text: str, keys: re.Pattern[str] | None, limit: int | None = None) 
 
 
 def _redacted(text: str, keys: re.Pattern[str] | None) -> str:
-    text = _SHAPES.sub(_replacement, text)
+    lower = text.lower()
+    for hints, shape in _SHAPES:
+        if any(hint in lower for hint in hints):
+            text = shape.sub(_replacement, text)
     return _without_named(text, keys) if keys is not None else text
 
 
 def _replacement(match: re.Match[str]) -> str:
-    if match["bearer"]:
-        return f"{match['bearer']}{REDACTED}"
-    if match["user"]:
-        return f"{match['user']}{REDACTED}@"
-    return REDACTED
+    return f"{match.groupdict().get('kept') or ''}{REDACTED}"
 
 
 def _without_named(text: str, keys: re.Pattern[str]) -> str:
-    kept, copied, at = [], 0, 0
-    while match := _NAMED.search(text, at):
-        at = match.end()
-        if is_sensitive(keys, match["name"]):
-            replacement, end = _value(text, at, match["name"])
-            kept += [text[copied:at], replacement]
-            copied = at = end
+    found = [
+        (len(text) - match.start(), match["name"][::-1])
+        for match in _NAMED_BACKWARDS.finditer(text[::-1])
+        if is_sensitive(keys, match["name"][::-1])
+    ]
+    kept, copied = [], 0
+    for end, name in reversed(found):
+        if end >= copied:
+            start = _after_space(text, end)
+            replacement, after = _value(text, start, name)
+            kept += [text[copied:start], replacement]
+            copied = after
     return "".join([*kept, text[copied:]]) if kept else text
+
+
+def _after_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
 
 
 def _value(text: str, start: int, name: str) -> tuple[str, int]:
