@@ -367,6 +367,14 @@ def test_a_name_may_redact_all_of_a_value() -> None:
     assert _shown("abc", Capture(level="full", redact_keys=None), key="password") == "abc"
 
 
+def test_a_name_is_kept_at_any_level_without_its_secrets() -> None:
+    for level in ("none", "digest", "full"):
+        capture = Capture(level=level)  # type: ignore[arg-type]
+        assert capture.name("redis://ann:hunter2@db/0") == "redis://ann:<redacted>@db/0"
+        assert capture.name("x" * 2000) == "x" * 1024
+        assert capture.name(None) is None and capture.name(7) == "7"
+
+
 @pytest.mark.parametrize(
     "text",
     [

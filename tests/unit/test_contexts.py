@@ -158,6 +158,11 @@ def test_in_whatever_order_and_however_often_facets_arrive_the_record_is_the_sam
     assert record["payload"] == {}
 
 
+def test_the_source_of_what_was_told_shows_no_password() -> None:
+    start = start_facet({"source": "redis://u:hunter2@h/"}, Capture(level="none"), id="r", origin="api")
+    assert read(start).source == "redis://u:<redacted>@h/"
+
+
 def test_a_key_names_one_record_and_without_one_each_is_its_own() -> None:
     assert record_id("k") == record_id("k") != record_id("l")
     assert record_id() != record_id()

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from langchain_core.messages import ToolMessage
@@ -24,6 +25,7 @@ Redactor = Callable[[str], str]
 
 JSON, TEXT, BINARY = "application/json", "text/plain", "application/octet-stream"
 REDACTION_FAILED = "<redacted: a redactor failed>"
+_NAME_MAX_BYTES = 1024
 _DEFAULT_KEYS: str = Settings.model_fields["redact_keys"].default
 
 
@@ -114,6 +116,14 @@ class Capture:
     def text(self, value: str) -> Captured:
         """Captures text."""
         return self.take(value)
+
+    def name(self, value: Any) -> str | None:
+        """A short text that names something, an address for example: redacted and cut, but kept at any level."""
+        return None if value is None else self._named.take(value).text
+
+    @cached_property
+    def _named(self) -> Capture:
+        return replace(self, level="full", max_value_bytes=_NAME_MAX_BYTES)
 
     def _shown(self, tree: Any, key: str) -> tuple[str | None, bool]:
         if self.level == "none":

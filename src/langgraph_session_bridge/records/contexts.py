@@ -89,6 +89,7 @@ def start_facet(given: Mapping[str, Any], capture: Capture, *, id: str, origin: 
     value: dict[str, Any] = {
         "kind": kind if kind in get_args(ContextKind) else "other",
         "origin": origin,
+        "source": capture.name(given.get("source")),
         **{name: read(given.get(name)) for name, read in _FIELDS.items()},
         **fields,
     }
@@ -211,7 +212,6 @@ def _target(value: Any) -> dict[str, Any] | None:
 
 
 _FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    "source": _name,
     "label": _name,
     "score": _score,
     "tokens": _count,
