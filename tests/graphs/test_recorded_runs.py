@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import threading
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
+from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.places import Ids, place
 from langgraph_session_bridge.records.runs import Run
 
 from . import tooled
@@ -246,6 +249,67 @@ async def test_a_tool_that_goes_on_after_its_run_was_cancelled_is_told_when_it_e
     release.set()
     await asyncio.to_thread(ended.wait, 30)
     assert recording.sink.tool().status == "success" and recording.recorder.under_way == 0
+
+
+async def test_a_tool_that_nobody_waits_for_is_unknown_until_it_ends() -> None:
+    started, release, ended = threading.Event(), threading.Event(), threading.Event()
+    running: list[threading.Thread] = []
+
+    @tooled.tool
+    def slow() -> str:
+        """Goes on in its thread."""
+        release.wait(30)
+        return "done"
+
+    def leave(state: Any) -> Any:
+        running.append(threading.Thread(target=contextvars.copy_context().run, args=(slow.invoke, {})))
+        running[0].start()
+        started.wait(30)
+        return {"messages": []}
+
+    def emit(name: str, thread: str, values: Any) -> None:
+        {"tool.started": started, "tool.completed": ended}.get(name, threading.Event()).set()
+
+    recording = Recording(emit=emit)
+    await drive(tooled.node_graph(leave), {"messages": []}, recording.config(), "sync")
+    assert recording.sink.tool().status == "unknown" and recording.recorder.under_way == 1
+    release.set()
+    await asyncio.to_thread(ended.wait, 30)
+    running[0].join()
+    assert recording.sink.tool().status == "success" and recording.recorder.under_way == 0
+
+
+@both_modes
+async def test_a_stream_that_is_left_is_a_cancelled_run(mode: str) -> None:
+    recording = Recording()
+    graph = tooled.agent([add], AIMessage("", tool_calls=[call("add", "c1", a=1, b=2)]), AIMessage("done"))
+    given: Any = {"messages": [("user", "x")]}
+    if mode == "async":
+        stream = graph.astream(given, recording.config())
+        await anext(stream)
+        await stream.aclose()
+    else:
+        left = graph.stream(given, recording.config())
+        next(left)
+        left.close()
+    assert recording.sink.events("run.ended")[0].data["status"] == "cancelled"
+    assert recording.recorder.under_way == 0 and "session.error" not in recording.names()
+
+
+def test_what_langgraph_knows_of_another_task_is_not_said_of_this_one() -> None:
+    found: list[dict[str, Any]] = []
+
+    def node(state: Any, config: RunnableConfig) -> Any:
+        ids = Ids(run_id="r", parent_run_id=None, root_run_id="r")
+        own = config["metadata"]["langgraph_checkpoint_ns"]
+        found.extend(place(ids, {"langgraph_checkpoint_ns": ns}, None, Capture()) for ns in (own, "other:1"))
+        return {"messages": []}
+
+    given: Any = {"configurable": {"thread_id": "t"}}
+    tooled.node_graph(node, saver=InMemorySaver()).invoke({"messages": []}, given)
+    own, other = found
+    assert own["checkpoint_id"] and own["node_attempt"] == 1
+    assert not {"checkpoint_id", "node_attempt"} & set(other)
 
 
 async def test_runs_leave_nothing_behind() -> None:

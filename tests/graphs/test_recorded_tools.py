@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
+from langgraph.errors import ParentCommand
+from langgraph.func import entrypoint, task
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, ToolRuntime
+from langgraph.types import Command, interrupt
 
 from langgraph_session_bridge.records.capture import Capture
 from langgraph_session_bridge.records.idempotency import idempotency_key
@@ -111,6 +116,99 @@ async def test_a_command_is_a_success(mode: str) -> None:
     assert record.status == "success" and record.result is not None and "handed over" in str(record.result.text)
 
 
+async def test_a_tool_that_sends_its_parent_graph_on_is_a_success(mode: str) -> None:
+    @tooled.tool
+    def leave() -> str:
+        """Sends the parent on."""
+        raise ParentCommand(Command(graph=Command.PARENT, goto=END))
+
+    recording = Recording()
+    graph = tooled.parent_of(tool_graph([leave]), destinations=(END,))
+    await drive(graph, asking(call("leave", "c1")), recording.config(), mode)
+    assert recording.sink.tool().status == "success" and recording.names()[-1] == "run.ended"
+
+
+class Again(AgentMiddleware[Any]):
+    """Calls a tool again if it fails."""
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+        try:
+            return handler(request)
+        except ConnectionError:
+            return handler(request)
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        try:
+            return await handler(request)
+        except ConnectionError:
+            return await handler(request)
+
+
+async def test_a_middleware_that_tries_again_makes_another_attempt(mode: str) -> None:
+    recording = Recording()
+    asked = calling(call("flaky", "c1", x="1"))
+    graph = tooled.agent([tooled.Flaky().tool], asked, AIMessage("done"), middleware=[Again()])
+    await drive(graph, USER, recording.config(), mode)
+    records = recording.sink.tools()
+    assert [(r.attempt, r.status, r.origin) for r in records] == [(1, "error", "callback"), (2, "success", "callback")]
+    assert records[0].error is not None and not records[0].error.handled
+    assert recording.sink.events("node.failed") == []
+
+
+async def test_tools_of_an_agent_that_is_itself_a_tool_are_told_apart(mode: str) -> None:
+    inner = tool_graph([add, boom], handle_tool_errors=True)
+    given = asking(call("add", "c1", a=1, b=2), call("boom", "c2", x="y"))
+
+    @tooled.tool
+    def delegate() -> str:
+        """Runs another graph."""
+        return str(len(inner.invoke(given)["messages"]))
+
+    @tooled.tool("delegate")
+    async def adelegate() -> str:
+        """Runs another graph."""
+        return str(len((await inner.ainvoke(given))["messages"]))
+
+    recording = Recording()
+    tools = [delegate if mode == "sync" else adelegate]
+    graph = tool_graph(tools, saver=InMemorySaver(), handle_tool_errors=True)
+    await drive(graph, asking(call("delegate", "c1"), call("nope", "c2")), recording.config(), mode)
+    found = {(r.tool_name, r.tool_call_id): r for r in recording.sink.tools()}
+    assert {key: (r.status, r.origin) for key, r in found.items()} == {
+        ("delegate", "c1"): ("success", "callback"),
+        ("nope", "c2"): ("error", "message"),
+        ("add", "c1"): ("success", "callback"),
+        ("boom", "c2"): ("error", "callback"),
+    }
+    boomed = found["boom", "c2"]
+    assert boomed.error is not None and boomed.error.handled and len({r.root_run_id for r in found.values()}) == 1
+
+
+async def test_tools_of_the_functional_api_are_recorded_with_their_task(mode: str) -> None:
+    @task
+    def work(n: int) -> Any:
+        return add.invoke({"type": "tool_call", **call("add", f"c{n}", a=n, b=n)})
+
+    @task
+    async def awork(n: int) -> Any:
+        return await add.ainvoke({"type": "tool_call", **call("add", f"c{n}", a=n, b=n)})
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def main(n: int) -> Any:
+        return [future.result() for future in [work(k) for k in range(n)]]
+
+    @entrypoint(checkpointer=InMemorySaver())
+    async def amain(n: int) -> Any:
+        return [await future for future in [awork(k) for k in range(n)]]
+
+    recording = Recording()
+    await drive(main if mode == "sync" else amain, 3, recording.config(), mode)
+    records = recording.sink.tools()
+    assert {record.tool_call_id for record in records} == {"c0", "c1", "c2"} and len(records) == 3
+    assert {record.graph_node for record in records} == {"work" if mode == "sync" else "awork"}
+    assert len({record.task_id for record in records}) == 3 and {r.status for r in records} == {"success"}
+
+
 async def test_an_interrupt_in_a_tool_is_no_error_and_its_resume_is_another_attempt(mode: str) -> None:
     recording = Recording()
     graph = tooled.agent(
@@ -205,6 +303,45 @@ async def test_an_answer_in_a_subgraph_is_filled_in_once(mode: str) -> None:
     await drive(graph, asking(call("nope", "c1")), recording.config(), mode)
     record = recording.sink.tool()
     assert record.origin == "message" and str(record.checkpoint_ns).count("|") == 2
+
+
+async def test_answers_that_a_subgraph_gave_before_it_was_interrupted_are_not_filled_in_at_its_resume(
+    mode: str,
+) -> None:
+    builder = StateGraph(MessagesState)
+    builder.add_node("tools", ToolNode([add]))
+    builder.add_node("wait", lambda state: {"messages": [HumanMessage(interrupt("go?"))]})
+    builder.add_edge(START, "tools")
+    builder.add_edge("tools", "wait")
+    graph = tooled.parent_of(builder.compile(), InMemorySaver())
+    first, second = Recording(), Recording()
+    await drive(graph, asking(call("add", "c1", a=1, b=2)), first.config(), mode)
+    await drive(graph, Command(resume="yes"), second.config(), mode)
+    assert first.sink.tool().status == "success" and second.sink.tools() == []
+
+
+async def test_messages_of_an_agent_that_its_tool_passes_on_are_not_filled_in(mode: str) -> None:
+    inner = tool_graph([add])
+
+    @tooled.tool
+    async def adelegate(runtime: ToolRuntime) -> Command[Any]:
+        """Passes on all that the inner graph said."""
+        return handed(await inner.ainvoke(asking(call("add", "c9", a=1, b=2))), runtime)
+
+    @tooled.tool
+    def delegate(runtime: ToolRuntime) -> Command[Any]:
+        """Passes on all that the inner graph said."""
+        return handed(inner.invoke(asking(call("add", "c9", a=1, b=2))), runtime)
+
+    def handed(said: Any, runtime: Any) -> Command[Any]:
+        answer = ToolMessage("done", tool_call_id=str(runtime.tool_call_id))
+        return Command(update={"messages": [*said["messages"], answer]})
+
+    recording = Recording()
+    name = "delegate" if mode == "sync" else "adelegate"
+    graph = tool_graph([delegate, adelegate], saver=InMemorySaver())
+    await drive(graph, asking(call(name, "c1")), recording.config(), mode)
+    assert sorted((r.tool_name, r.origin) for r in recording.sink.tools()) == [("add", "callback"), (name, "callback")]
 
 
 async def test_a_tool_called_without_a_tool_call_is_a_call_of_its_own(mode: str) -> None:

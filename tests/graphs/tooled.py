@@ -153,10 +153,10 @@ def agent(tools: Sequence[Any], *answers: AIMessage, saver: Any = None, middlewa
     return create_agent(scripted(*answers), tools, checkpointer=saver, middleware=middleware, name="agent7")
 
 
-def parent_of(child: Any, saver: Any = None) -> Any:
+def parent_of(child: Any, saver: Any = None, **options: Any) -> Any:
     """A graph whose only node is another graph."""
     builder = StateGraph(MessagesState)
-    builder.add_node("child", child)
+    builder.add_node("child", child, **options)
     builder.add_edge(START, "child")
     return builder.compile(checkpointer=saver)
 
@@ -228,8 +228,4 @@ def handing_to_parent() -> Any:
     def leave(state: Any) -> Any:
         raise ParentCommand(Command(graph=Command.PARENT, goto=END))
 
-    child = node_graph(leave, name="leave")
-    builder = StateGraph(MessagesState)
-    builder.add_node("child", child, destinations=(END,))
-    builder.add_edge(START, "child")
-    return builder.compile(checkpointer=InMemorySaver())
+    return parent_of(node_graph(leave, name="leave"), InMemorySaver(), destinations=(END,))

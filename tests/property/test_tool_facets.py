@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langgraph_session_bridge.records.tools import (
@@ -103,6 +103,8 @@ def test_attempts_of_a_call_count_from_one_and_only_the_last_success_stands(
         assert tool_records([record], stored) == [r for r in read if r.id == record.id]
 
 
+@example(("ab", "c", "d"), ("a", "bc", "d"))
+@example(("a", "b", "c"), ("a", "", "bc"))
 @given(st.tuples(*[st.text(max_size=6)] * 3), st.tuples(*[st.text(max_size=6)] * 3))
 def test_different_calls_have_different_keys(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
     assert (call_key(*one) == call_key(*other)) == (one == other)

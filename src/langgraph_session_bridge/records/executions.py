@@ -102,14 +102,18 @@ class Executions:
             self._outlet.tell(_EVENTS[status], run.thread_id, run.start, end)
 
     def answered(self, node: Run, output: Any) -> None:
-        """A node returned: its messages tell which errors the model was told, and which calls no callback told of."""
+        """A node returned: its messages tell which errors the model was told, and which calls no callback told of.
+
+        A node that is a graph returns messages of its own nodes, of earlier runs as well: those were answered there.
+        """
+        inner = {id(message) for message in node.answered} | {message.id for message in node.answered if message.id}
         for message in answers(output, node.given):
             if message.tool_call_id in node.calls:
                 self._answer(node.calls[message.tool_call_id], message)
-            elif message.tool_call_id not in node.answered:
+            elif not node.nests and not {id(message), message.id} & inner:
                 self._fill_in(node, message)
             if node.node is not None:
-                node.node.answered.add(message.tool_call_id)
+                node.node.answered.append(message)
 
     def _answer(self, run: Run, message: ToolMessage) -> None:
         handled = message.status == "error"

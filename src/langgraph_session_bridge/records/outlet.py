@@ -34,6 +34,7 @@ class Outlet:
         self._sink, self._emit, self.strict = sink, emit, strict
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
+        self._known: set[type[Exception]] = set()
 
     def count(self, name: str) -> None:
         """Counts something, from any thread."""
@@ -58,9 +59,12 @@ class Outlet:
             logger.exception("A listener failed at %s of thread %r.", event, thread_id)
 
     def lost(self, hook: str, error: Exception) -> None:
-        """Counts an observation that could not be recorded."""
+        """Counts an observation that could not be recorded; the first of a kind is logged, the rest would be noise."""
         self.count("failed")
-        logger.warning("Nothing was recorded by %s: %r", hook, error, exc_info=error)
+        first = type(error) not in self._known
+        self._known.add(type(error))
+        level = logging.WARNING if first else logging.DEBUG
+        logger.log(level, "Nothing was recorded by %s: %r", hook, error, exc_info=error if first else None)
 
 
 class WriteAhead:

@@ -103,8 +103,8 @@ class SessionRecorder(GraphCallbackHandler):
         if self._outlet.strict:
             raise error
 
-    def _begin(self, run_id: UUID, told: Mapping[str, Any]) -> Run | None:
-        run = self._runs.begin(run_id, told.get("parent_run_id"), told.get("metadata"))
+    def _begin(self, run_id: UUID, told: Mapping[str, Any], *, is_tool: bool = False) -> Run | None:
+        run = self._runs.begin(run_id, told.get("parent_run_id"), told.get("metadata"), is_tool=is_tool)
         if run is None:
             self._outlet.count("ignored")
         return run
@@ -182,7 +182,7 @@ class SessionRecorder(GraphCallbackHandler):
 
     def _tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **told: Any) -> None:
         try:
-            run = self._begin(run_id, told)
+            run = self._begin(run_id, told, is_tool=True)
             if run is not None:
                 run.outlives = True
                 self._ahead.wait(self._tool_started(run, serialized, input_str, told))
@@ -191,7 +191,7 @@ class SessionRecorder(GraphCallbackHandler):
 
     async def _tool_start_awaited(self, serialized: Any, input_str: str, *, run_id: UUID, **told: Any) -> None:
         try:
-            run = self._begin(run_id, told)
+            run = self._begin(run_id, told, is_tool=True)
             if run is not None:
                 await self._ahead.awaited(self._tool_started(run, serialized, input_str, told))
         except Exception as error:  # the border, as for the other hooks

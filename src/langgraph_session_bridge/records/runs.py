@@ -35,10 +35,13 @@ class Run:
         namespace: Full checkpoint namespace.
         metadata: As the callback got it.
         is_node: Whether it is the run of a node.
+        is_tool: Whether it is the run of a tool.
         start: What was recorded at its start, if something was.
         given: What a node was called with.
         calls: Of a node: the last execution of each tool call, by its tool_call_id.
-        answered: Of a node: tool calls that nodes of graphs inside of it answered.
+        within_tool: Whether a tool called it, in the same node.
+        nests: Of a node: whether it is a graph, or runs one otherwise than by a tool.
+        answered: Of a node: answers that nodes of graphs inside of it gave.
         children: Of a root: runs that are still under way.
         askers: Of a root: which message of a model made a tool call, by its tool_call_id; the latest ones.
         outlives: Of a tool: whether it may go on when its run is over, in a thread that nobody can stop.
@@ -59,7 +62,10 @@ class Run:
     start: Facet | None = None
     given: Any = None
     calls: dict[str, Run] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
+    is_tool: bool = False
+    within_tool: bool = False
+    nests: bool = False
+    answered: list[Any] = field(default_factory=list)
     children: set[str] = field(default_factory=set)
     askers: OrderedDict[str, str] = field(default_factory=OrderedDict)
     outlives: bool = False
@@ -99,6 +105,8 @@ class Runs:
         metadata: Mapping[str, Any] | None,
         tags: Sequence[str] | None = None,
         given: Any = None,
+        *,
+        is_tool: bool = False,
     ) -> Run | None:
         """Remembers a run that starts; None if it belongs to no thread."""
         metadata = metadata or {}
@@ -114,6 +122,7 @@ class Runs:
                 namespace=text(metadata.get("langgraph_checkpoint_ns")),
                 metadata=metadata,
                 is_node=any(tag.startswith(_NODE_TAG) for tag in tags or ()),
+                is_tool=is_tool,
             )
             if parent is not None and parent.thread_id == run.thread_id:
                 self._join(run, parent)
@@ -129,6 +138,9 @@ class Runs:
         run.root = parent.root or parent
         run.root.children.add(run.id)
         run.node = parent if parent.is_node else parent.node
+        run.within_tool = parent.is_tool or (parent.within_tool and not parent.is_node)
+        if run.is_node and run.node is not None and not run.within_tool:
+            run.node.nests = True
 
     def _bound(self, runs: OrderedDict[str, Run], most: int) -> None:
         while len(runs) > most:
