@@ -21,7 +21,7 @@ CONFIG: RunnableConfig = {"configurable": {"thread_id": THREAD}}
 
 
 def agent_on(sink: CollectingSink, graph: VoiceGraph, handle: str | None = None) -> VoiceAgent:
-    return VoiceAgent(graph, AudioSession(sink, THREAD, "agent"), CONFIG, handle=handle)
+    return VoiceAgent(graph, AudioSession(sink, THREAD, "agent", publish_interval_s=0), CONFIG, handle=handle)
 
 
 def read(sink: CollectingSink) -> AudioSessionMetadata:

@@ -18,7 +18,7 @@ FRAME = bytes(range(256)) * 2 + b"!!"
 
 def told(*events: dict[str, Any]) -> AudioSessionMetadata:
     sink = CollectingSink()
-    adapter = AudioEventAdapter(AudioSession(sink, THREAD, "owner"), provider="google")
+    adapter = AudioEventAdapter(AudioSession(sink, THREAD, "owner", publish_interval_s=0), provider="google")
     for event in events:
         receipt = adapter.handle(event)
         assert receipt is not None and receipt.done

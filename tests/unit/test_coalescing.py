@@ -152,6 +152,55 @@ def test_what_failed_writes_held_is_bounded() -> None:
     assert len(unpacked(sink.writes[-1])) == MOST_AGAIN
 
 
+def test_what_may_rest_goes_with_the_next_update_that_may_not() -> None:
+    sink, number, other = CollectingSink(), Number("n-1"), Number("n-2")
+    coalescer = Coalescer(sink, THREAD)
+    first = coalescer.push(number.grow(), rest_s=3_600)
+    assert first.done, "a lone update rests"
+    resting = [coalescer.push(number.grow(), rest_s=3_600) for _ in range(50)]
+    assert numbers(sink) == [1]
+    coalescer.push(other.grow()).wait(0)
+    assert numbers(sink) == [1, 51, 1] and all(receipt.done for receipt in resting)
+
+
+def test_an_alarm_ends_the_rest() -> None:
+    sink, number = CollectingSink(), Number()
+    coalescer = Coalescer(sink, THREAD)
+    coalescer.push(number.grow(), rest_s=0.05)
+    receipts = [coalescer.push(number.grow(), rest_s=0.05) for _ in range(50)]
+    for receipt in receipts:
+        receipt.wait(10)
+    assert number.value == numbers(sink)[-1]
+
+
+def test_a_shorter_rest_does_not_wait_for_a_longer_one() -> None:
+    sink, number, other = CollectingSink(), Number("n-1"), Number("n-2")
+    coalescer = Coalescer(sink, THREAD)
+    coalescer.push(number.grow()).wait(0)
+    coalescer.push(number.grow(), rest_s=3_600)
+    coalescer.push(other.grow(), rest_s=0.05).wait(10)
+    assert numbers(sink) == [1, 2, 1]
+
+
+def test_asking_for_all_ends_the_rest() -> None:
+    sink, number = CollectingSink(), Number()
+    coalescer = Coalescer(sink, THREAD)
+    for _ in range(2):
+        coalescer.push(number.grow(), rest_s=3_600)
+    coalescer.push({}).wait(0)
+    assert numbers(sink) == [1, 2]
+
+
+def test_a_sink_that_refuses_after_a_rest_tells_by_the_receipt() -> None:
+    sink, number = CollectingSink(), Number()
+    coalescer = Coalescer(sink, THREAD)
+    coalescer.push(number.grow()).wait(0)
+    sink.refusal = JournalUnavailableError("full")
+    resting = coalescer.push(number.grow(), rest_s=0.05)
+    with pytest.raises(JournalUnavailableError):
+        resting.wait(10)
+
+
 class Answering:
     """Confirms from threads of its own, after the call returned or before."""
 

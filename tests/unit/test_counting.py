@@ -28,11 +28,11 @@ def record(facets: list[Facet]) -> StoredRecord:
     return found
 
 
-def ledger(owner: str = "owner") -> c.Ledger:
-    return c.Ledger(owner, "audio", "audio")
+def tally(owner: str = "owner") -> c.Tally:
+    return c.Tally(owner, "audio", "audio")
 
 
-def versions(writer: c.Ledger) -> list[Facet]:
+def versions(writer: c.Tally) -> list[Facet]:
     return [writer.totals(), writer.sketches(), writer.registers()]
 
 
@@ -40,16 +40,16 @@ def versions(writer: c.Ledger) -> list[Facet]:
 def test_any_order_and_doubling_of_writes_ends_in_exact_sums(
     told: list[tuple[int, str, int, bool]], chance: random.Random
 ) -> None:
-    ledgers = [ledger("same owner") for _ in range(4)]
+    tallies = [tally("same owner") for _ in range(4)]
     facets: list[Facet] = []
     sums: dict[c.Path, int] = {}
     for writer, name, amount, is_sent in told:
-        ledgers[writer].count({(name,): amount}, {("last",): START + timedelta(seconds=amount)})
-        ledgers[writer].observe((name,), amount / 1_000)
-        ledgers[writer].set({("state", name): amount})
+        tallies[writer].count({(name,): amount}, {("last",): START + timedelta(seconds=amount)})
+        tallies[writer].observe((name,), amount / 1_000)
+        tallies[writer].set({("state", name): amount})
         sums[name,] = sums.get((name,), 0) + amount
-        facets += versions(ledgers[writer]) if is_sent else []
-    facets += [facet for each in ledgers for facet in versions(each)]
+        facets += versions(tallies[writer]) if is_sent else []
+    facets += [facet for each in tallies for facet in versions(each)]
     in_order = record(facets)
     chance.shuffle(facets)
     mixed = record([*facets, *chance.choices(facets, k=len(facets))])
@@ -65,10 +65,10 @@ def test_any_order_and_doubling_of_writes_ends_in_exact_sums(
 
 
 def test_a_session_that_was_forgotten_counts_on_under_a_name_of_its_own() -> None:
-    first = ledger()
+    first = tally()
     first.count({("chunks",): 5})
     kept = first.totals()
-    again = ledger()
+    again = tally()
     again.count({("chunks",): 2})
     assert c.read_totals(record([kept, again.totals()])) == {("chunks",): 7}
     assert c.count_writers(record([kept, *versions(again)])) == 2
@@ -77,11 +77,11 @@ def test_a_session_that_was_forgotten_counts_on_under_a_name_of_its_own() -> Non
 def test_names_of_facets_fit_whatever_the_owner_is_called() -> None:
     from langgraph_session_bridge.storage.facets import packed
 
-    packed([ledger(owner).totals() for owner in ("", "Host.Example:12 34/ü" * 9, "-" * 80)])
+    packed([tally(owner).totals() for owner in ("", "Host.Example:12 34/ü" * 9, "-" * 80)])
 
 
 def test_registers_set_by_different_writers_do_not_overwrite_each_other() -> None:
-    one, other = ledger(), ledger()
+    one, other = tally(), tally()
     one.set({("format", "rate"): 8_000, ("connection", "state"): "open"})
     other.set({("connection", "state"): "lost"})
     late = [other.registers(), one.registers()]
@@ -114,14 +114,14 @@ def test_moments_never_repeat_in_any_thread() -> None:
 
 @pytest.mark.parametrize("amount", [-1, 2**62])
 def test_totals_only_grow(amount: int) -> None:
-    counted = ledger()
+    counted = tally()
     with pytest.raises(InvalidInputError, match="only grow"):
         counted.count({("fine",): 1, ("chunks",): amount})
     assert c.read_totals(record([counted.totals()])) == {}
 
 
 def test_names_are_bounded() -> None:
-    counted = ledger()
+    counted = tally()
     counted.count({(str(number),): 1 for number in range(c.MOST_PATHS)})
     counted.count({("7",): 1})
     with pytest.raises(InvalidInputError, match="not into a name"):

@@ -18,7 +18,7 @@ from typing import Any, Final
 from langgraph_session_bridge.records.audio_models import Activity, ArtifactKind, Direction, Speaker
 from langgraph_session_bridge.records.audio_reading import ARTIFACT, KIND, MESSAGE, RECORD_ID, first_rank, read_audio
 from langgraph_session_bridge.records.coalescing import Build, Coalescer
-from langgraph_session_bridge.records.counting import CLOCK, REGISTERS, SKETCHES, TOTALS, Ledger, Path
+from langgraph_session_bridge.records.counting import CLOCK, REGISTERS, SKETCHES, TOTALS, Path, Tally
 from langgraph_session_bridge.records.no_audio import checked, given, nanoseconds, one_of, text, whole
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.settings import Level
@@ -30,6 +30,9 @@ __all__ = ["AudioSession", "read_audio"]
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
+
+PUBLISH_INTERVAL_S = 0.04
+"""Leaves some of the 50 ms, within which others are to see an update, to the write itself."""
 
 _LAST: Final[Path] = ("activity", "last_activity_at")
 _CONNECTION: Final = "connection"
@@ -47,6 +50,7 @@ class AudioSession:
         thread_id: The session.
         owner: This process, for whoever reads the stored documents.
         level: What receipts stand for; `None` is the sink's default.
+        publish_interval_s: Chunks, silence and drops are sent this often at most; all else, and they with it, at once.
         now: The time, for tests.
         coalescers: Is told what sends, for whoever has to wait for it.
     """
@@ -58,10 +62,12 @@ class AudioSession:
         owner: str,
         *,
         level: Level | None = None,
+        publish_interval_s: float = PUBLISH_INTERVAL_S,
         now: Callable[[], datetime] = _utc_now,
         coalescers: MutableSet[Coalescer] | None = None,
     ) -> None:
         self.thread_id = thread_id
+        self._rest_s = publish_interval_s
         self._coalescers = set() if coalescers is None else coalescers
         self._sink, self._owner, self._level, self._now = sink, owner, level, now
         self._life = self._begin()
@@ -134,15 +140,15 @@ class AudioSession:
         }
         if duration_s:
             amounts["counters", f"audio_{direction}_ns"] = nanoseconds("duration_s", duration_s)
-        return self._count(amounts)
+        return self._count(amounts, rest_s=self._rest_s)
 
     def dropped(self, chunks: int = 1) -> Receipt:
         """Chunks were thrown away or arrived too late."""
-        return self._count({("counters", "dropped_chunks"): whole("chunks", chunks)})
+        return self._count({("counters", "dropped_chunks"): whole("chunks", chunks)}, rest_s=self._rest_s)
 
     def silence(self, duration_s: float) -> Receipt:
         """Nobody spoke for a while."""
-        return self._count({("counters", "silence_ns"): nanoseconds("duration_s", duration_s)})
+        return self._count({("counters", "silence_ns"): nanoseconds("duration_s", duration_s)}, rest_s=self._rest_s)
 
     # Conversation
 
@@ -172,9 +178,9 @@ class AudioSession:
     def latency(self, name: str, seconds: float) -> Receipt:
         """One observation of a latency such as `ttfb`, `stt_s`, `llm_ttft_s`, `e2e_latency_s`."""
         key = text("name", name)
-        ledger, coalescer = self._alive()
-        ledger.observe(("latency", key if key.endswith("_s") else f"{key}_s"), seconds)
-        return coalescer.push({SKETCHES: ledger.sketches})
+        tally, coalescer = self._alive()
+        tally.observe(("latency", key if key.endswith("_s") else f"{key}_s"), seconds)
+        return coalescer.push({SKETCHES: tally.sketches})
 
     def usage(self, provider: str, model: str, **amounts: int) -> Receipt:
         """What a call of a model cost, such as `input_audio_tokens=…` or `characters=…`."""
@@ -235,31 +241,31 @@ class AudioSession:
 
     # Inside
 
-    def _begin(self) -> tuple[int, Ledger, Coalescer]:
-        ledger = Ledger(self._owner, KIND, RECORD_ID)
+    def _begin(self) -> tuple[int, Tally, Coalescer]:
+        tally = Tally(self._owner, KIND, RECORD_ID)
         coalescer = Coalescer(self._sink, self.thread_id, self._level)
         self._coalescers.add(coalescer)
-        return os.getpid(), ledger, coalescer
+        return os.getpid(), tally, coalescer
 
-    def _alive(self) -> tuple[Ledger, Coalescer]:
+    def _alive(self) -> tuple[Tally, Coalescer]:
         """The writer of this process: a forked child counts under a name of its own, from zero."""
         if self._life[0] != os.getpid():
             self._life = self._begin()
         return self._life[1:]
 
-    def _count(self, amounts: Mapping[Path, int], *named: Facet) -> Receipt:
-        ledger, coalescer = self._alive()
-        ledger.count(amounts, {_LAST: self._now()})
-        changed: dict[str, Build] = {TOTALS: ledger.totals}
+    def _count(self, amounts: Mapping[Path, int], *named: Facet, rest_s: float = 0.0) -> Receipt:
+        tally, coalescer = self._alive()
+        tally.count(amounts, {_LAST: self._now()})
+        changed: dict[str, Build] = {TOTALS: tally.totals}
         changed.update({facet.name: partial(_same, facet) for facet in named})
-        return coalescer.push(changed)
+        return coalescer.push(changed, rest_s=rest_s)
 
     def _set(self, path: Path, values: Mapping[str, Any], amounts: Mapping[Path, int] = _NOTHING) -> Receipt:
         registers = {(*path, name): checked(value, name) for name, value in values.items()}
-        ledger, coalescer = self._alive()
-        ledger.set(registers)
-        ledger.count(amounts, {_LAST: self._now()})
-        return coalescer.push({REGISTERS: ledger.registers, TOTALS: ledger.totals})
+        tally, coalescer = self._alive()
+        tally.set(registers)
+        tally.count(amounts, {_LAST: self._now()})
+        return coalescer.push({REGISTERS: tally.registers, TOTALS: tally.totals})
 
     def _connection(self, state: str, fields: Mapping[str, Any], amounts: Mapping[Path, int] = _NOTHING) -> Receipt:
         return self._set((_CONNECTION,), {"connection_state": state, **given(**fields)}, amounts)

@@ -7,11 +7,12 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
 from langgraph_session_bridge.errors import SessionBridgeError
-from langgraph_session_bridge.records.audio import AudioSession
+from langgraph_session_bridge.records.audio import PUBLISH_INTERVAL_S, AudioSession
 from langgraph_session_bridge.records.coalescing import Coalescer
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.settings import Level
@@ -28,11 +29,21 @@ class AudioSessions:
         sink: Takes the facets.
         owner: This process, for whoever reads the stored documents.
         level: What receipts stand for; `None` is the sink's default.
+        publish_interval_s: Chunks, silence and drops of a session are sent this often at most.
         max_sessions: So many are remembered.
     """
 
-    def __init__(self, sink: Sink, owner: str, *, level: Level | None = None, max_sessions: int = 1_000) -> None:
-        self._sink, self._owner, self._level, self._most = sink, owner, level, max_sessions
+    def __init__(
+        self,
+        sink: Sink,
+        owner: str,
+        *,
+        level: Level | None = None,
+        publish_interval_s: float = PUBLISH_INTERVAL_S,
+        max_sessions: int = 1_000,
+    ) -> None:
+        self._most = max_sessions
+        self._new = partial(AudioSession, sink, owner=owner, level=level, publish_interval_s=publish_interval_s)
         self._known: OrderedDict[str, AudioSession] = OrderedDict()
         self._coalescers: WeakSet[Coalescer] = WeakSet()
         self._lock = threading.Lock()
@@ -43,7 +54,7 @@ class AudioSessions:
         with self._lock:
             session = self._known.get(thread_id)
             if session is None:
-                session = self._new(thread_id)
+                session = self._new(thread_id, coalescers=self._coalescers)
                 self._known[thread_id] = session
             self._known.move_to_end(thread_id)
             while len(self._known) > self._most:
@@ -68,9 +79,6 @@ class AudioSessions:
         with self._lock:
             self._known.clear()
         return drained
-
-    def _new(self, thread_id: str) -> AudioSession:
-        return AudioSession(self._sink, thread_id, self._owner, level=self._level, coalescers=self._coalescers)
 
 
 def _sent(coalescer: Coalescer) -> Receipt | None:

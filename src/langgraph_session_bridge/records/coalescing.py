@@ -1,22 +1,26 @@
 """Many updates, few writes: one write is under way, and whatever changes meanwhile goes out together right after it.
 
-No timer decides when: the sink's own speed does. A lone update leaves at once; under load, or while a server is
-silent, updates gather into one next write, so nothing piles up and nothing is left behind.
+So a lone update leaves at once, and under load, or while a server is silent, updates gather into one next write:
+nothing piles up. What changes all the time may rest as well, so that it does not take all that a fast journal can do;
+an alarm ends the rest, so that nothing is left behind.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from langgraph_session_bridge.errors import SessionBridgeError
+from langgraph_session_bridge.records.alarms import ALARMS
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import Facet
 
-MOST_AGAIN = 1_000
+MOST_AGAIN = 200
 """So many facets are kept for the next write after one that failed."""
 
 Build = Callable[[], Facet]
@@ -35,22 +39,28 @@ class Coalescer:
         self._pending: dict[str, Build] = {}
         self._current, self._next = Receipt(), Receipt()
         self._current.settle(None)
-        self._asked = False  # something was pushed since the last write began
+        self._due = math.inf  # when what was pushed since the last write began has to be sent
+        self._began = self._alarm = -math.inf
         self._under_way = False
         self._handing_over = False
         self._lock = threading.Lock()
 
-    def push(self, changed: Mapping[str, Build]) -> Receipt:
-        """Sends facets, by name, now or with the next write; without any, what a failed write left to be sent.
+    def push(self, changed: Mapping[str, Build], *, rest_s: float = 0.0) -> Receipt:
+        """Sends facets, by name, now or with the next write; without any, all that is still to be sent.
+
+        Args:
+            changed: What makes their newest versions; the first to make a facet does so until it is stored.
+            rest_s: They may wait until so long after the last write began.
 
         Returns:
             The receipt of the write that holds them.
         """
         with self._lock:
-            self._pending.update(changed)
+            for name, build in changed.items():
+                self._pending.setdefault(name, build)
             if not self._pending:
                 return self._current
-            self._asked = True
+            self._due = min(self._due, self._began + rest_s)
             receipt = self._next
         self._send()
         return receipt
@@ -58,9 +68,16 @@ class Coalescer:
     def _send(self) -> None:
         while True:
             with self._lock:
-                if self._under_way or self._handing_over or not self._asked:
+                if self._under_way or self._handing_over or self._due == math.inf:
                     return
-                self._under_way, self._handing_over, self._asked = True, True, False
+                now = time.monotonic()
+                if now < self._due:
+                    if self._due != self._alarm:
+                        self._alarm = self._due
+                        ALARMS.at(self._due, self._send_quietly)
+                    return
+                self._under_way, self._handing_over = True, True
+                self._due, self._began = math.inf, now
                 builds, self._pending = self._pending, {}
                 self._current, self._next = self._next, Receipt()
                 receipt = self._current
@@ -79,13 +96,17 @@ class Coalescer:
             self._under_way = False
             self._keep(builds, error)
         receipt.settle(error)
-        with contextlib.suppress(SessionBridgeError):  # the next write's receipt says so
+        self._send_quietly()
+
+    def _send_quietly(self) -> None:
+        with contextlib.suppress(SessionBridgeError):  # the write's receipt says so
             self._send()
 
     def _refused(self, builds: Mapping[str, Build], error: BaseException) -> None:
         """The sink took nothing: who waits for this write, or already for the next one, is told."""
         with self._lock:
-            self._under_way = self._handing_over = self._asked = False
+            self._under_way = self._handing_over = False
+            self._due = math.inf
             self._keep(builds, error)
             receipts = [self._current, self._next]
             self._next = Receipt()
@@ -96,5 +117,5 @@ class Coalescer:
         if error is None or isinstance(error, (ValueError, TypeError)):
             return
         for name, build in builds.items():
-            if len(self._pending) < MOST_AGAIN:
-                self._pending.setdefault(name, build)
+            if name in self._pending or len(self._pending) < MOST_AGAIN:
+                self._pending[name] = build

@@ -1,10 +1,10 @@
 """Counters without increments: every writer stores its own growing totals, and the reader adds them up.
 
 An increment that is sent twice counts twice, and one that is lost is lost. A total that only grows, ranked by a clock,
-may be sent again, late, or in any order. So a writer (one `Ledger`) owns three facets: `n-…` holds all its totals and
+may be sent again, late, or in any order. So a writer (one `Tally`) owns three facets: `n-…` holds all its totals and
 maxima, `s-…` its sketches, and `v-…` the registers that it set, each with the time of setting: the latest of all
 writers is read.
-No total is ever continued under a known name: a new ledger, also for a session that this process once counted, in a new
+No total is ever continued under a known name: a new tally, also for a session that this process once counted, in a new
 process, or after a fork, has a name that nobody had before. That is why forgetting one is harmless.
 """
 
@@ -60,7 +60,7 @@ def writer_name(owner: str) -> str:
     return f"{_UNFIT.sub('-', owner.lower())[:24]}-{secrets.token_hex(8)}"
 
 
-class Ledger:
+class Tally:
     """What one writer counted and set for one session. Every method may be called by many threads."""
 
     def __init__(self, owner: str, kind: str, record_id: str) -> None:
