@@ -120,6 +120,7 @@ class ToolExecutionRecord(Record):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     duration_s: float | None = None
+    """Seconds that the tool itself took, without the wait for its start to be on record (see `started_at`)."""
     idempotency_key: str | None = None
     """The same for each attempt of one call: pass it on to what the tool changes."""
     owner: str | None = None

@@ -74,18 +74,18 @@ class WriteAhead:
         """Waits for a level, `off` for none."""
         self._outlet, self.level, self._timeout_s = outlet, level, timeout_s
 
-    def wait(self, receipt: Receipt | None) -> None:
+    def wait(self, receipt: Receipt) -> None:
         """Blocks the tool's thread."""
-        if receipt is None or self.level == "off":
+        if self.level == "off":
             return
         try:
             receipt.wait(self._timeout_s)
         except Exception as error:  # the border: storing failed, in whatever way; the tool is not to blame
             self._unconfirmed(receipt, error)
 
-    async def awaited(self, receipt: Receipt | None) -> None:
+    async def awaited(self, receipt: Receipt) -> None:
         """Waits in the tool's event loop, without blocking it."""
-        if receipt is None or self.level == "off":
+        if self.level == "off":
             return
         try:
             async with asyncio.timeout(self._timeout_s):

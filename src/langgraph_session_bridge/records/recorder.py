@@ -186,6 +186,7 @@ class SessionRecorder(GraphCallbackHandler):
             if run is not None:
                 run.outlives = True
                 self._ahead.wait(self._tool_started(run, serialized, input_str, told))
+                run.restart_clock()
         except Exception as error:  # the border, as for the other hooks
             self._not_started(run_id, error)
 
@@ -194,6 +195,7 @@ class SessionRecorder(GraphCallbackHandler):
             run = self._begin(run_id, told, is_tool=True)
             if run is not None:
                 await self._ahead.awaited(self._tool_started(run, serialized, input_str, told))
+                run.restart_clock()
         except Exception as error:  # the border, as for the other hooks
             self._not_started(run_id, error)
 

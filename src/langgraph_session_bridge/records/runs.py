@@ -79,8 +79,12 @@ class Run:
 
     @property
     def duration_s(self) -> float:
-        """Seconds since it started."""
+        """Seconds since it started, without what recording the start waited for."""
         return time.monotonic() - self.since
+
+    def restart_clock(self) -> None:
+        """The wait is over: what is timed begins now."""
+        self.since = time.monotonic()
 
 
 class Runs:
