@@ -100,7 +100,7 @@ class Ledger(Entries):
 
         async def found() -> AsyncGenerator[ToolExecutionRecord, None]:
             recording = (await self._runtime.pipeline()).records
-            await settle(recording, thread_id, self._runs_of(thread_id), self._runtime.settings.record_ack)
+            await settle(recording, thread_id, self._runs_of, self._runtime.settings.record_ack)
             async for record in self.tool_executions(session, status="unknown"):
                 yield record
 

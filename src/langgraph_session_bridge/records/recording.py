@@ -65,8 +65,7 @@ class Recordings:
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 recording = (await self._runtime.pipeline()).records
-                running = self.recorder.runs_of(thread_id)
-                await settle(recording, thread_id, running, self._runtime.settings.record_ack)
+                await settle(recording, thread_id, self.recorder.runs_of, self._runtime.settings.record_ack)
             except SessionBridgeError as error:
                 logger.warning("Whether tool calls of thread %r were cut off is not known yet: %s", thread_id, error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from langgraph_session_bridge.records.tools import KIND, settled_facet
@@ -21,16 +21,23 @@ def is_open(record: StoredRecord) -> bool:
     return "end" not in record
 
 
-async def settle(recording: Recording, thread_id: str, running: Collection[str], level: Level) -> int:
+async def settle(recording: Recording, thread_id: str, runs_of: Callable[[str], Collection[str]], level: Level) -> int:
     """Marks the open tool calls of a thread as `unknown`, but for those of runs that are under way.
 
     If one of them ends after all, in another process, what that reports counts: it outranks `unknown`.
 
+    Args:
+        recording: Where records are.
+        thread_id: The thread.
+        runs_of: Tells the root runs of a thread that this process is running.
+        level: Level of what is put.
+
     Returns:
         How many were marked.
     """
-    found = recording.find(thread_id, [KIND], query=_OPEN, keep=is_open)
-    cut_off = [record async for record in found if record["start"].get("root_run_id") not in running]
+    found = [record async for record in recording.find(thread_id, [KIND], query=_OPEN, keep=is_open)]
+    running = runs_of(thread_id)  # asked when all is read: a run that began meanwhile has calls among them
+    cut_off = [record for record in found if record["start"].get("root_run_id") not in running]
     if cut_off:
         now = datetime.now(UTC)
         facets = [settled_facet(record, "unknown", now, CUT_OFF) for record in cut_off]
