@@ -25,7 +25,7 @@ class Conditions:
 
     query: dict[str, Any] = field(default_factory=dict)
     _among: list[tuple[str, str, frozenset[str]]] = field(default_factory=list)
-    _times: list[tuple[str, datetime | None, datetime | None]] = field(default_factory=list)
+    _times: list[tuple[str, str | None, datetime | None, datetime | None]] = field(default_factory=list)
 
     def among(self, facet: str, key: str, given: Names) -> Conditions:
         """A facet says one of these."""
@@ -35,8 +35,16 @@ class Conditions:
             self._among.append((facet, key, wanted))
         return self
 
-    def between(self, key: str, since: datetime | None, until: datetime | None) -> Conditions:
+    def between(
+        self, key: str, since: datetime | None, until: datetime | None, *, else_end: str | None = None
+    ) -> Conditions:
         """The record began at that time: `since` included, `until` not.
+
+        Args:
+            key: Where the start says when that was.
+            since: Then or later.
+            until: Before then.
+            else_end: Where the end says it, for records whose start does not.
 
         Raises:
             InvalidTypeError: It is no datetime.
@@ -45,14 +53,20 @@ class Conditions:
         bounds = {"$gte": _aware("since", since), "$lt": _aware("until", until)}
         given = {name: bound for name, bound in bounds.items() if bound is not None}
         if given:
-            self.query[f"f.start.{key}"] = given
-            self._times.append((key, bounds["$gte"], bounds["$lt"]))
+            began = f"f.start.{key}"
+            if else_end is None:
+                self.query[began] = given
+            else:
+                ended = {began: {"$exists": False}, f"f.end.{else_end}": given}
+                self.query["$and"] = [{"$or": [{began: given}, ended]}]
+            self._times.append((key, else_end, bounds["$gte"], bounds["$lt"]))
         return self
 
     def hold(self, record: StoredRecord) -> bool:
         """Whether they do, for all that is known of a record."""
         return all(record[facet].get(key) in wanted for facet, key, wanted in self._among) and all(
-            _within(record["start"].get(key), since, until) for key, since, until in self._times
+            _within(record["start"].get(key, record["end"].get(else_end or "")), since, until)
+            for key, else_end, since, until in self._times
         )
 
 

@@ -131,7 +131,7 @@ class Ledger(Entries):
             limit: At most so many.
         """
         conditions = Conditions().among("start", "kind", kind).among("start", "source", source)
-        conditions.between("queued_at", since, until)
+        conditions.between("queued_at", since, until, else_end="ended_at")
         query = conditions.query | status_query(status, without_end="queued", derived={})
         return self._query(session, contexts.KIND, conditions, query, before, limit, _context_page, names(status))
 

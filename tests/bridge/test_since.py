@@ -1,0 +1,29 @@
+"""`since` and `until` choose records by when they began, in either tier."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from langgraph_session_bridge import SessionBridge
+from langgraph_session_bridge.embedded import EmbeddedServers
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_context_is_chosen_by_when_it_was_told(servers: EmbeddedServers, store: str, flushed: bool) -> None:
+    settings: dict[str, Any] = {"database": store, "prefix": store, "flush_interval_s": 3600.0, "flush_poll_s": 3600.0}
+    with SessionBridge.from_conn_string(servers.mongodb_uri, servers.redis_url, **settings) as bridge:
+        before = datetime.now(UTC) - timedelta(milliseconds=1)
+        bridge.records.record_context_injection("s", "memory", "short answers", source="profiles").wait(30)
+        if flushed:
+            bridge.saver.flush()
+        after = datetime.now(UTC) + timedelta(milliseconds=1)
+
+        def told(**asked: Any) -> int:
+            return len(bridge.records.context_injections("s", **asked).all())
+
+        assert told(since=before) == told(until=after) == told(since=before, until=after, status="injected") == 1
+        assert told(since=before, status=["queued", "injected"], source="profiles") == 1
+        assert told(since=after) == told(until=before) == told(since=before, status="queued") == 0
