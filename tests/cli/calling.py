@@ -25,3 +25,4 @@ class Outcome:
 
 
 Call = Callable[..., Outcome]
+Run = Callable[..., Outcome]

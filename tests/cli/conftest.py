@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.calling import Call, Outcome
+from cli.calling import Call, Outcome, Run
 from langgraph_session_bridge.cli.app import app
-from langgraph_session_bridge.embedded import down
+from langgraph_session_bridge.embedded import EmbeddedServers, down
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,17 @@ def call() -> Call:
         return Outcome(code=result.exit_code, out=result.stdout, err=result.stderr)
 
     return run
+
+
+@pytest.fixture
+def run(call: Call, servers: EmbeddedServers, store: str) -> Run:
+    """Runs a command on a deployment of this test."""
+
+    def on_deployment(*arguments: str) -> Outcome:
+        addresses = ("--mongodb-uri", servers.mongodb_uri, "--redis-url", servers.redis_url)
+        return call(*arguments, *addresses, "--database", store, "--prefix", store)
+
+    return on_deployment
 
 
 @pytest.fixture

@@ -13,24 +13,12 @@ import pytest
 from contract.build import at, checkpoint, meta
 from pymongo import MongoClient
 
-from cli.calling import Call, Outcome
+from cli.calling import Run
 from langgraph_session_bridge import SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers
 
 LAZY = {"flush_interval_s": 3600.0, "flush_poll_s": 3600.0}
-Run = Callable[..., Outcome]
 Leave = Callable[..., SessionBridgeSaver]
-
-
-@pytest.fixture
-def run(call: Call, servers: EmbeddedServers, store: str) -> Run:
-    """Runs a command on a deployment of this test."""
-
-    def on_deployment(*arguments: str) -> Outcome:
-        addresses = ("--mongodb-uri", servers.mongodb_uri, "--redis-url", servers.redis_url)
-        return call(*arguments, *addresses, "--database", store, "--prefix", store)
-
-    return on_deployment
 
 
 @pytest.fixture

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from langgraph_session_bridge.cli.context import context
 from langgraph_session_bridge.cli.dead import dead
 from langgraph_session_bridge.cli.demo import demo
 from langgraph_session_bridge.cli.doctor import doctor
+from langgraph_session_bridge.cli.events import events
 from langgraph_session_bridge.cli.journal import drain, flusher, health, stats
 from langgraph_session_bridge.cli.servers import down, status, up
 from langgraph_session_bridge.cli.sweep import sweep
+from langgraph_session_bridge.cli.tools import tools
 from langgraph_session_bridge.cli.versions import PROJECT, version_of
 
 _EPILOG = (
@@ -20,7 +23,7 @@ _EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, epilog=_EPILOG)
-for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep):
+for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, tools, context, events):
     app.command(epilog=_EPILOG)(_verb)
 app.add_typer(dead, name="dead", epilog=_EPILOG)
 
