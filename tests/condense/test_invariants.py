@@ -72,7 +72,7 @@ def pinned_tokens(condenser: Condenser, messages: list[BaseMessage]) -> int:
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=str)
-@settings(max_examples=25)
+@settings(max_examples=80)
 @given(shape=shapes)
 def test_no_rule_is_broken_and_a_second_pass_changes_nothing(goal: tuple[Trigger, Size], shape: Shape) -> None:
     messages = built(shape)
@@ -83,7 +83,7 @@ def test_no_rule_is_broken_and_a_second_pass_changes_nothing(goal: tuple[Trigger
         assert not (second := ours.condense(plan.after)), f"{name}: {second}"
 
 
-@settings(max_examples=60)
+@settings(max_examples=120)
 @given(shape=shapes)
 def test_the_budget_holds_and_the_turn_stays_whole_where_the_pins_fit(shape: Shape) -> None:
     messages = built(shape)
@@ -98,7 +98,7 @@ def test_the_budget_holds_and_the_turn_stays_whole_where_the_pins_fit(shape: Sha
             assert validate(plan.after, before=messages, rules=whole) == [], name
 
 
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(shape=shapes)
 def test_both_reducers_make_the_planned_list_of_the_update(shape: Shape) -> None:
     messages = built(shape)
@@ -112,7 +112,7 @@ def test_both_reducers_make_the_planned_list_of_the_update(shape: Shape) -> None
             assert channel.get() == plan.after, name
 
 
-@settings(max_examples=15)
+@settings(max_examples=40)
 @given(chat=st.lists(turns, min_size=2, max_size=12))
 def test_a_growing_chat_never_breaks_a_rule(chat: list[Turn]) -> None:
     for name in CUTTING:

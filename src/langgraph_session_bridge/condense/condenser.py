@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, RemoveMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
 
 from langgraph_session_bridge.condense.archive import MessageArchive, archived, condensation_of
 from langgraph_session_bridge.condense.marks import Pinned
-from langgraph_session_bridge.condense.plan import CondensationPlan, nothing
+from langgraph_session_bridge.condense.plan import CondensationPlan
 from langgraph_session_bridge.condense.planner import Planner
 from langgraph_session_bridge.condense.rules import RULES, PinnedStay, Rule
 from langgraph_session_bridge.condense.strategies import RecentMessages, Strategy
@@ -166,14 +167,13 @@ class Condenser(Runnable[Any, "dict[str, Any] | None"]):
         """The update of the state: archives, then trims; or writes the view."""
         messages = self._messages(input)
         if self.mode == "view":
-            base, key = self._base(input, messages, config), _address(config)
-            return self._shown(messages, base, self.condense(base, config), key)
-        plan = self._ready(messages) or self.condense(messages, config)
-        if not plan:
+            return self._shown(*self.look(messages, self._record(input, config), config), config)
+        if self._unready(messages) or not (plan := self.condense(messages, config)):
             return None
         if self.archive is not None:
+            kept = self._kept(plan, config)
             try:
-                self.archive.keep_blocking(*self._kept(plan, config))
+                self.archive.keep_blocking(*kept)
             except SessionBridgeError as error:
                 _log.warning(_NOT_ARCHIVED, error)
                 return None
@@ -183,34 +183,65 @@ class Condenser(Runnable[Any, "dict[str, Any] | None"]):
         """`invoke` on an event loop."""
         messages = self._messages(input)
         if self.mode == "view":
-            base, key = self._base(input, messages, config), _address(config)
-            return self._shown(messages, base, await self.acondense(base, config), key)
-        plan = self._ready(messages) or await self.acondense(messages, config)
-        if not plan:
+            return self._shown(*await self.alook(messages, self._record(input, config), config), config)
+        if self._unready(messages) or not (plan := await self.acondense(messages, config)):
             return None
         if self.archive is not None:
+            kept = self._kept(plan, config)
             try:
-                await self.archive.keep(*self._kept(plan, config))
+                await self.archive.keep(*kept)
             except SessionBridgeError as error:
                 _log.warning(_NOT_ARCHIVED, error)
                 return None
         return self._update(plan, config)
 
+    # As a view
+
     def view(self, state: Any, config: RunnableConfig | None = None) -> list[BaseMessage]:
-        """What to show the model, for nodes that call it themselves."""
-        messages = self._messages(state)
-        base = self._base(state, messages, config)
-        plan = self.condense(base, config)
-        self._remember(messages, base, plan, _address(config))
-        return plan.after
+        """What to show the model, for nodes that call it themselves; nothing is trimmed."""
+        view, record = self.look(self._messages(state), self._record(state, config), config)
+        self._remember(record, config)
+        return view
 
     async def aview(self, state: Any, config: RunnableConfig | None = None) -> list[BaseMessage]:
         """`view` on an event loop."""
-        messages = self._messages(state)
-        base = self._base(state, messages, config)
-        plan = await self.acondense(base, config)
-        self._remember(messages, base, plan, _address(config))
-        return plan.after
+        view, record = await self.alook(self._messages(state), self._record(state, config), config)
+        self._remember(record, config)
+        return view
+
+    def look(
+        self, messages: Sequence[BaseMessage], record: Record | None, config: RunnableConfig | None = None
+    ) -> tuple[list[BaseMessage], dict[str, Any] | None]:
+        """What to show the model, given what was remembered of the last time; and what to remember, if that changed."""
+        plan = self.condense(resumed(messages, record), config)
+        return plan.after, recorded(messages, plan.after) if plan and not self._unready(messages) else None
+
+    async def alook(
+        self, messages: Sequence[BaseMessage], record: Record | None, config: RunnableConfig | None = None
+    ) -> tuple[list[BaseMessage], dict[str, Any] | None]:
+        """`look` on an event loop."""
+        plan = await self.acondense(resumed(messages, record), config)
+        return plan.after, recorded(messages, plan.after) if plan and not self._unready(messages) else None
+
+    def _record(self, state: Any, config: RunnableConfig | None) -> Record | None:
+        if self.record_key is None:
+            return self._views.get(_address(config))
+        return state.get(self.record_key) if isinstance(state, Mapping) else getattr(state, self.record_key, None)
+
+    def _remember(self, record: dict[str, Any] | None, config: RunnableConfig | None) -> None:
+        thread = _address(config)
+        if record is not None and self.record_key is None and thread[0]:
+            self._views.put(thread, record)
+
+    def _shown(
+        self, view: list[BaseMessage], record: dict[str, Any] | None, config: RunnableConfig | None
+    ) -> dict[str, Any]:
+        self._remember(record, config)
+        hide(config, view)
+        shown: dict[str, Any] = {self.output_key: view}
+        return shown if record is None or self.record_key is None else {**shown, self.record_key: record}
+
+    # Parts of it
 
     def _messages(self, state: Any) -> list[BaseMessage]:
         if isinstance(state, Mapping):
@@ -225,13 +256,16 @@ class Condenser(Runnable[Any, "dict[str, Any] | None"]):
             return list(found)
         return convert_to_messages(found)
 
-    def _ready(self, messages: Sequence[BaseMessage]) -> CondensationPlan | None:
-        """Nothing to do, if messages can't be told apart."""
+    def _unready(self, messages: Sequence[BaseMessage]) -> bool:
+        """Whether messages can't be told apart."""
+        if any(isinstance(message, RemoveMessage) for message in messages):
+            text = f"{self.messages_key!r} holds a `RemoveMessage`: its reducer must be one like `add_messages`."
+            raise ConfigurationError(text)
         ids = {message.id for message in messages}
         if len(ids) == len(messages) and None not in ids and "" not in ids:
-            return None
+            return False
         _log.warning("Nothing was condensed: messages in %r without an id of their own.", self.messages_key)
-        return nothing(messages, "messages without an id of their own")
+        return True
 
     def _kept(self, plan: CondensationPlan, config: RunnableConfig | None) -> tuple[str, Any, Any]:
         thread_id, ns = _address(config)
@@ -249,37 +283,10 @@ class Condenser(Runnable[Any, "dict[str, Any] | None"]):
         hide(config, update[self.messages_key])
         return update
 
-    # The view
-
-    def _base(self, state: Any, messages: list[BaseMessage], config: RunnableConfig | None) -> list[BaseMessage]:
-        if self.record_key is None:
-            record = self._views.get(_address(config))
-        else:
-            record = state.get(self.record_key) if isinstance(state, Mapping) else getattr(state, self.record_key, None)
-        return resumed(messages, record)
-
-    def _remember(
-        self, messages: list[BaseMessage], base: list[BaseMessage], plan: CondensationPlan, thread: _Thread
-    ) -> dict[str, Any] | None:
-        """Remembers a view that changed."""
-        if not plan or self._ready(base) is not None:
-            return None
-        record = recorded(messages, plan.after)
-        if self.record_key is None and thread[0]:
-            self._views.put(thread, record)
-        return record
-
-    def _shown(
-        self, messages: list[BaseMessage], base: list[BaseMessage], plan: CondensationPlan, thread: _Thread
-    ) -> dict[str, Any]:
-        record = self._remember(messages, base, plan, thread)
-        shown: dict[str, Any] = {self.output_key: plan.after}
-        return shown if record is None or self.record_key is None else {**shown, self.record_key: record}
-
 
 def _address(config: RunnableConfig | None) -> _Thread:
     """Thread and namespace; a node's own namespace carries the id of its task, which is left out."""
-    values = (config or {}).get("configurable") or {}
+    values = (ensure_config() if config is None else config).get("configurable") or {}
     ns = str(values.get("checkpoint_ns") or "")
     return str(values.get("thread_id") or ""), ns.rpartition("|")[0]
 

@@ -212,9 +212,9 @@ def _remove(message: BaseMessage) -> RemoveMessage:
 
 
 def _first_new(plan: CondensationPlan) -> int:
-    """Before which row of `before` the inserted message is shown."""
+    """Before which row of `before` the inserted message is shown: after the one that it comes after."""
     if not plan.inserted:
         return len(plan.before)
-    follower = plan.after[plan.after.index(plan.inserted[0]) + 1 :][:1]
+    at = plan.after.index(plan.inserted[0])
     keys = [key_of(message) for message in plan.before]
-    return keys.index(key_of(follower[0])) if follower else len(keys)
+    return keys.index(key_of(plan.after[at - 1])) + 1 if at else 0

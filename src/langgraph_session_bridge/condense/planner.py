@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from langchain_core.messages import BaseMessage, RemoveMessage
+from langchain_core.messages import BaseMessage
 
 from langgraph_session_bridge.condense.draft import Draft, Sizer
 from langgraph_session_bridge.condense.marks import mark_of, marked
@@ -15,7 +15,6 @@ from langgraph_session_bridge.condense.strategies import OMITTED, Strategy, shor
 from langgraph_session_bridge.condense.tokens import CHARS_PER_TOKEN
 from langgraph_session_bridge.condense.triggers import Goal, Unit
 from langgraph_session_bridge.condense.units import Chat
-from langgraph_session_bridge.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +41,7 @@ class Planner:
         Args:
             messages: The messages.
             summaries: Whether a summary may be asked for.
-
-        Raises:
-            ConfigurationError: The key holds `RemoveMessage`s, so its reducer does not remove anything.
         """
-        if any(isinstance(message, RemoveMessage) for message in messages):
-            text = "These messages contain a `RemoveMessage`: the key needs a reducer like `add_messages`."
-            raise ConfigurationError(text)
         draft = Draft(Chat.of(messages), self.goal, self.rules, self.tokens, summaries)
         trigger = draft.fired()
         if trigger is None:
