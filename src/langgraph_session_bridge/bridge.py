@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.condense.condenser import Condenser
+from langgraph_session_bridge.condense.record_archive import RecordArchive
+from langgraph_session_bridge.condense.saver_guard import SaverGuard
+from langgraph_session_bridge.condense.transcripts import Transcripts, View
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
 from langgraph_session_bridge.errors import ConfigurationError
 from langgraph_session_bridge.records.audio import AudioSession
 from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.listeners import Callback
+from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.queue import ContextQueue
 from langgraph_session_bridge.records.recorder import SessionRecorder
 from langgraph_session_bridge.records.recording import Recordings
@@ -37,6 +43,7 @@ class SessionBridge:
         saver: The checkpointer to compile graphs with.
         recorder: The callback handler that records what graphs do; `config` and `bind` attach it.
         records: What agents did and what they were told, to be read and written.
+        archive: Where condensers put what they remove: `Condenser(..., archive=bridge.archive)`.
         mongodb_uri: Address of the MongoDB that is used.
         redis_url: Address of the Redis that is used; `None` without one.
 
@@ -53,6 +60,7 @@ class SessionBridge:
     saver: SessionBridgeSaver
     recorder: SessionRecorder
     records: Ledger
+    archive: RecordArchive
     mongodb_uri: str
     redis_url: str | None
 
@@ -62,6 +70,8 @@ class SessionBridge:
         self._servers = servers
         self._recording = Recordings(saver._runtime)
         self.recorder, self.records = self._recording.recorder, self._recording.ledger
+        self.archive = RecordArchive(saver._runtime, saver.serde)
+        self._transcripts = Transcripts(saver.aget_tuple, self.archive)
 
     @classmethod
     def from_conn_string(cls, mongodb_uri: str, redis_url: str | None = None, **settings: Any) -> Self:
@@ -187,6 +197,52 @@ class SessionBridge:
             message = 'The middleware needs langchain: pip install "langgraph-session-bridge[agents]"'
             raise ConfigurationError(message) from error
         return ContextMiddleware(self._recording.queues, **how)
+
+    def messages(
+        self,
+        session: SessionLike,
+        *,
+        view: View = "full",
+        key: str = "messages",
+        checkpoint_id: str | None = None,
+        checkpoint_ns: str = "",
+        graph: Any = None,
+    ) -> Query[BaseMessage]:
+        """The messages of a session in order, to be awaited or iterated.
+
+        Args:
+            session: The session, or its id.
+            view: `model` is what the state holds; `full` has everything that condensers removed back in its place, and
+                no summaries.
+            key: Key of the state that holds the messages.
+            checkpoint_id: As of this checkpoint; the newest by default.
+            checkpoint_ns: Namespace of a sub-graph.
+            graph: The compiled graph, where the state cannot be read without it (a `DeltaChannel`).
+
+        Raises:
+            InvalidInputError: The session's id cannot be used.
+        """
+        configurable = {"thread_id": session_of(session).thread_id, "checkpoint_ns": checkpoint_ns}
+        if checkpoint_id is not None:
+            configurable["checkpoint_id"] = checkpoint_id
+        config: RunnableConfig = {"configurable": configurable}
+
+        async def found() -> AsyncGenerator[BaseMessage, None]:
+            for message in await self._transcripts.read(config, view=view, key=key, graph=graph):
+                yield message
+
+        return Query(self.saver._runtime, found, None)
+
+    def guard(self, condenser: Condenser) -> None:
+        """Trims what the saver stores by a condenser's rules, for graphs that cannot be changed.
+
+        Opt-in: a node or middleware shows in the graph what happens; this does not. Summaries are left out, threads
+        that wait for a tool are left alone, and a running graph goes on with its whole list until it is loaded again.
+
+        Raises:
+            ConfigurationError: The condenser trims no state.
+        """
+        self.saver._hooks.before_put = SaverGuard(condenser)
 
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
         """Calls a function, or a coroutine function, whenever something happens in a session.

@@ -10,6 +10,7 @@ from typing import Any, Self
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from langgraph_session_bridge.checkpoint.hooks import Hooks
 from langgraph_session_bridge.checkpoint.serialising import Limits
 from langgraph_session_bridge.checkpoint.templates import Templates
 from langgraph_session_bridge.settings import Ack, Driver, Settings
@@ -52,6 +53,7 @@ class OpenSaver(BaseCheckpointSaver[str]):
     def _attach(self, runtime: Runtime, serde: SerializerProtocol | None) -> None:
         super().__init__(serde=serde)
         self._runtime = runtime
+        self._hooks = Hooks()
         self._redact = re.compile(runtime.settings.redact_keys)
         self._templates = Templates(runtime.settings.decoded_max_bytes)
         self._limits = Limits(inline=runtime.settings.inline_max_bytes, ceiling=runtime.settings.max_value_bytes)

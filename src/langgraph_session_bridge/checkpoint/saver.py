@@ -89,24 +89,40 @@ class SessionBridgeSaver(KeepingSaver):
         thread_id, ns, parent = address(config)
         checked_id("checkpoint id", checkpoint["id"])
         pipeline = await self._runtime.pipeline()
-        hints = self._runtime.shared.hints
         stored = redacted(get_checkpoint_metadata(config, metadata), metadata, self._redact)
-        work = CheckpointWork(
+        place = (thread_id, ns, parent)
+        hook = self._hooks.before_put
+        changed = None if hook is None else hook(thread_id, ns, checkpoint, metadata, new_versions)
+        work = self._work(*place, checkpoint if changed is None else changed[0], stored, new_versions)
+        if changed is not None and not await changed[1]():
+            work = self._work(*place, checkpoint, stored, new_versions)
+        await pipeline.put(work, self._level(config))
+        return codec.config_of(thread_id, ns, checkpoint["id"])
+
+    def _work(
+        self,
+        thread_id: str,
+        ns: str,
+        parent: str,
+        checkpoint: Checkpoint,
+        metadata: Mapping[str, Any],
+        new_versions: ChannelVersions,
+    ) -> CheckpointWork:
+        hints = self._runtime.shared.hints
+        return CheckpointWork(
             serde=self.serde,
             fingerprints=Fingerprints(self.serde),
             thread_id=thread_id,
             ns=ns,
             parent=parent,
             checkpoint=checkpoint,
-            metadata=stored,
-            filterable=filterable(stored, self._filter_keys),
+            metadata=metadata,
+            filterable=filterable(metadata, self._filter_keys),
             new_versions=new_versions,
             limits=self._limits,
             known=hints.layout(thread_id, ns, parent),
             written=hints.written(thread_id, ns, parent),
         )
-        await pipeline.put(work, self._level(config))
-        return codec.config_of(thread_id, ns, checkpoint["id"])
 
     def put(
         self,

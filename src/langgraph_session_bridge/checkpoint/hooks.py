@@ -1,0 +1,21 @@
+"""What may change a checkpoint before it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+
+Prepare = Callable[[], Awaitable[bool]]
+"""What must be done before the changed checkpoint may be stored; false if it may not, and the unchanged one is."""
+
+BeforePut = Callable[[str, str, Checkpoint, CheckpointMetadata, ChannelVersions], tuple[Checkpoint, Prepare] | None]
+"""Gets thread, namespace and checkpoint; returns what to store instead, or nothing."""
+
+
+@dataclass(slots=True)
+class Hooks:
+    """Shared by the shallow copies of a saver."""
+
+    before_put: BeforePut | None = None
