@@ -226,6 +226,7 @@ async def test_an_interrupt_in_a_tool_is_no_error_and_its_resume_is_another_atte
     asks = [record for record in recording.sink.tools() if record.tool_call_id == "asks"]
     assert [(record.attempt, record.status) for record in asks] == [(1, "interrupted"), (2, "success")]
     assert len({record.idempotency_key for record in asks}) == 1
+    assert [record.ai_message_id for record in asks] == ["ai", "ai"]  # the resumed task is not told: its siblings know
     assert [record.status for record in recording.sink.tools() if record.tool_call_id == "adds"] == ["success"]
 
 

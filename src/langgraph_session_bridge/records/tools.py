@@ -125,6 +125,7 @@ def _read(record: StoredRecord, attempts: Sequence[StoredRecord]) -> ToolExecuti
     if end.get("error"):
         handled = bool(end["error"].get("handled") or answer.get("handled"))
         fields["error"] = {**end["error"], "handled": handled}
+    fields["ai_message_id"] = next(filter(None, (known["start"].get("ai_message_id") for known in attempts)), None)
     if answer.get("message_id"):
         fields["message_id"] = answer["message_id"]
     return ToolExecutionRecord.model_validate(
