@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
+from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
@@ -95,6 +96,24 @@ async def test_use_of_models_is_told_with_tokens_and_time(mode: str) -> None:
     assert used.data["model"] == "m-1" and used.data["finish_reason"] == "stop" and used.data["provider"]
     assert used.data["duration_s"] >= 0 and used.agent_name == "agent7" and used.graph_node == "model"
     assert "model.used" in recording.names()
+
+
+@both_modes
+async def test_a_model_for_text_is_told_too(mode: str) -> None:
+    model = FakeListLLM(responses=["hi"])
+
+    def node(state: Any) -> Any:
+        model.invoke("x")
+        return {"messages": []}
+
+    async def anode(state: Any) -> Any:
+        await model.ainvoke("x")
+        return {"messages": []}
+
+    recording = Recording()
+    await drive(tooled.node_graph(tooled.both(node, anode)), {"messages": []}, recording.config(), mode)
+    (used,) = recording.sink.events("model.used")
+    assert used.data["provider"] and "usage" not in used.data and recording.recorder.under_way == 0
 
 
 @both_modes
@@ -249,6 +268,33 @@ async def test_a_tool_that_goes_on_after_its_run_was_cancelled_is_told_when_it_e
     release.set()
     await asyncio.to_thread(ended.wait, 30)
     assert recording.sink.tool().status == "success" and recording.recorder.under_way == 0
+
+
+class Silence(tooled.Library):
+    """A retriever that never answers."""
+
+    async def _aget_relevant_documents(self, query: str, *, run_manager: Any) -> Any:
+        ASKED[0].set()
+        await asyncio.Event().wait()
+
+
+ASKED: list[asyncio.Event] = []
+
+
+async def test_a_retriever_that_was_cancelled_failed() -> None:
+    ASKED[:] = [asyncio.Event()]
+
+    async def node(state: Any) -> Any:
+        await Silence().ainvoke("x")
+
+    recording = Recording()
+    task = asyncio.create_task(tooled.node_graph(node).ainvoke({"messages": []}, recording.config()))
+    await asyncio.wait_for(ASKED[0].wait(), 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (found,) = recording.sink.contexts()
+    assert found.status == "failed" and recording.recorder.under_way == 0
 
 
 async def test_a_tool_that_nobody_waits_for_is_unknown_until_it_ends() -> None:

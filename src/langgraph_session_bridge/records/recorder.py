@@ -9,32 +9,28 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from langchain_core.documents import Document
-from langchain_core.outputs import LLMResult
-from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphLifecycleEvent, GraphResumeEvent
+from langgraph.callbacks import GraphInterruptEvent, GraphLifecycleEvent, GraphResumeEvent
 from langgraph.errors import ParentCommand
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.records.border import bordered
 from langgraph_session_bridge.records.capture import Capture
-from langgraph_session_bridge.records.contexts import CONTEXT_INJECTED
 from langgraph_session_bridge.records.executions import Executions
-from langgraph_session_bridge.records.observing import Observed, answer_of
+from langgraph_session_bridge.records.noting import NotingHandler
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.records.outlet import AheadLevel, Emit, Outlet, WriteAhead
-from langgraph_session_bridge.records.retrievals import Retrievals
-from langgraph_session_bridge.records.runs import Run, Runs
+from langgraph_session_bridge.records.runs import Run
 from langgraph_session_bridge.records.tools import KIND as TOOL
 
 Settle = Callable[[str, str], None]
 """Called with the thread and the root run when a run of a session starts."""
 
 
-class SessionRecorder(GraphCallbackHandler):
+class SessionRecorder(NotingHandler):
     """Records tools, retrievers, models, failures, pauses and custom events of every run that it is attached to."""
 
     run_inline = True  # an async graph calls the hooks in its loop: in order, and without a hop to another thread
@@ -65,13 +61,10 @@ class SessionRecorder(GraphCallbackHandler):
             emit: Called with the name of each event, its thread and its values.
         """
         self.raise_error = strict
-        self._outlet = Outlet(sink, emit, strict=strict)
+        super().__init__(Outlet(sink, emit, strict=strict), capture, owner)
         self._ahead = WriteAhead(self._outlet, write_ahead, write_ahead_timeout_s)
-        self._runs = Runs()
         self._settle = settle
         self._tools = Executions(self._outlet, capture, owner)
-        self._observed = Observed(self._outlet, capture, owner)
-        self._retrievals = Retrievals(self._outlet, capture)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -96,18 +89,6 @@ class SessionRecorder(GraphCallbackHandler):
     def runs_of(self, thread_id: str) -> set[str]:
         """The root runs of a thread that are under way in this process."""
         return self._runs.roots_of(thread_id)
-
-    def lost(self, hook: str, error: Exception) -> None:
-        """An observation that could not be recorded is counted and logged; in strict mode it ends the run."""
-        self._outlet.lost(hook, error)
-        if self._outlet.strict:
-            raise error
-
-    def _begin(self, run_id: UUID, told: Mapping[str, Any], *, is_tool: bool = False) -> Run | None:
-        run = self._runs.begin(run_id, told.get("parent_run_id"), told.get("metadata"), is_tool=is_tool)
-        if run is None:
-            self._outlet.count("ignored")
-        return run
 
     # Runs and nodes
 
@@ -223,59 +204,3 @@ class SessionRecorder(GraphCallbackHandler):
         """A tool raised, or was interrupted."""
         if run := self._runs.end(run_id):
             self._tools.failed(run, error)
-
-    # Retrievers, models, custom events
-
-    @bordered
-    def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **told: Any) -> None:
-        """A retriever is asked."""
-        if run := self._begin(run_id, told):
-            self._retrievals.started(run, told.get("name"), query, told.get("tags"))
-
-    @bordered
-    def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
-        """It found something, or nothing."""
-        if run := self._runs.end(run_id):
-            self._retrievals.ended(run, documents)
-
-    @bordered
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """It raised."""
-        if run := self._runs.end(run_id):
-            self._retrievals.failed(run, error)
-
-    @bordered
-    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **told: Any) -> None:
-        """A chat model is asked."""
-        self._begin(run_id, told)
-
-    @bordered
-    def on_llm_start(self, serialized: Any, prompts: list[str], *, run_id: UUID, **told: Any) -> None:
-        """A model for text is asked."""
-        self._begin(run_id, told)
-
-    @bordered
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model answered."""
-        if run := self._runs.end(run_id):
-            message = answer_of(response)
-            if message is not None and message.id:
-                self._runs.made_calls(run, [str(call["id"]) for call in message.tool_calls], message.id)
-            self._observed.model_used(run, response)
-
-    @bordered
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model raised."""
-        if run := self._runs.end(run_id):
-            self._observed.model_failed(run, error)
-
-    @bordered
-    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **told: Any) -> None:
-        """The application told something of its own."""
-        run = self._runs.get(run_id)
-        if run is None:
-            self._outlet.count("ignored")
-        elif name == CONTEXT_INJECTED:
-            self._retrievals.injected(run, data, told.get("metadata"), told.get("tags"))
-        else:
-            self._observed.custom(run, name, data, told.get("metadata"), told.get("tags"))
