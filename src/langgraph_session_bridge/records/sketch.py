@@ -64,7 +64,7 @@ class Sketch:
         self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
 
     def quantile(self, share: float) -> float:
-        """A value that is within 5 % of the one at this share of the sorted observations (the lower of two).
+        """A value that is within 5 % of the one that this share of the observations does not exceed (nearest rank).
 
         Raises:
             InvalidInputError: Nothing was observed.
@@ -72,7 +72,7 @@ class Sketch:
         if not self.count:
             message = "A sketch of nothing has no quantiles; look at `count` first."
             raise InvalidInputError(message)
-        left = math.floor(share * (self.count - 1))
+        left = max(0, math.ceil(share * self.count) - 1)
         for bucket in sorted(self.buckets):
             left -= self.buckets[bucket]
             if left < 0:
