@@ -27,6 +27,9 @@ from langgraph_session_bridge.records.audio_adapter import AudioEventAdapter
 from langgraph_session_bridge.records.audio_events import AudioEvents
 
 PROVIDER, MODEL = "simulated", "scripted-voice"
+_DIALLING = 15
+"""It takes a caller as long as so many chunks to dial again."""
+
 VoiceGraph = CompiledStateGraph[MessagesState, None, MessagesState, MessagesState]
 
 
@@ -181,6 +184,7 @@ class VoiceAgent:
 async def hold_call(caller: Caller, agent: VoiceAgent) -> None:
     """Connects the two until the caller has said everything, with a new line whenever one breaks."""
     while not caller.done:
+        await asyncio.sleep(_DIALLING * caller.pace_s if caller.lines else 0)
         near, far = Line.pair()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(agent.serve(far))
