@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 from langgraph.graph import START, MessagesState, StateGraph
+from rich.text import Text
 
 from cli.calling import Run
 from langgraph_session_bridge import SessionBridge
@@ -132,6 +133,9 @@ def test_lines_fit_whatever_is_stored(bridge: SessionBridge, run: Run, monkeypat
     called(bridge, "a-very-long-name-of-a-tool-" * 5, arguments="x" * 5000, result="y" * 5000)
     (line,) = rows(run("tools", "s").out)
     assert len(line) <= 120 and line.count("…") == 3 and "(5,000 bytes) xxxx" in line
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert len(Text.from_ansi(rows(run("tools", "s").out)[0])) == len(line), "colours are wanted, not another width"
+    monkeypatch.delenv("FORCE_COLOR")
     monkeypatch.setenv("COLUMNS", "200")
     assert max(len(line) for line in rows(run("tools", "s").out)) > 150
     monkeypatch.setenv("COLUMNS", "40")

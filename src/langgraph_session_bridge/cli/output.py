@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from pathlib import Path
@@ -42,7 +43,8 @@ class ExitCode(IntEnum):
 def out() -> Console:
     """Where results go; without a terminal nothing is wrapped or coloured."""
     console = Console(highlight=False)
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=120)
+    # not `console.is_terminal`, which FORCE_COLOR sets as well (in notebooks, in CI)
+    return console if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(highlight=False, width=120)
 
 
 def say(text: str = "") -> None:

@@ -97,7 +97,7 @@ def _row(record: ToolExecutionRecord) -> list[Text]:
 
 def _outcome(record: ToolExecutionRecord) -> Text:
     if record.status == "unknown":
-        return cell("cut off: it may have happened, or not")
+        return cell("cut off, may have happened")
     if record.error is not None:
         return cell(failure(record.error), "red")
     return cell(preview(record.result))
