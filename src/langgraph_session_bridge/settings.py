@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     """Regular expression: config entries with a matching name are stored as `<redacted>`."""
     record_ack: Level = "cache"
-    """When a record counts as stored, where a call does not say so."""
+    """When a record counts as stored, where a call does not say so; `aof` waits for MongoDB where it is not proven."""
     record_write_ahead: Literal["off", "cache", "aof", "majority"] = "cache"
     """Level at which a tool call is on record before the tool runs; `off` does not wait."""
     record_write_ahead_s: float = Field(2.0, gt=0)

@@ -70,7 +70,7 @@ class Recording:
             await self._archived(thread_id, raw)
             return
         self._shared.note_unflushed(journal.shard_of(thread_id), thread_id, _ANY_CHECKPOINT, done.counter)
-        if level == "majority":
+        if level == "majority" or (level == "aof" and not journal.facts.keeps_all):
             await self._confirm(journal, thread_id, done)
 
     async def _journaled(self, journal: Journal, thread_id: str, raw: bytes, token: str) -> Recorded:
@@ -142,8 +142,8 @@ class Recording:
         Raises:
             UnavailableError: A tier that holds records does not answer.
         """
-        fresh = {key: record for key, record in (await self._unflushed(thread_id)).items() if key[0] in kinds}
-        generation = await self._archive.generation(thread_id)
+        batches, generation = await asyncio.gather(self._unflushed(thread_id), self._archive.generation(thread_id))
+        fresh = {key: record for key, record in _living(thread_id, batches, generation).items() if key[0] in kinds}
         for record in await self._archive.fetch_records(thread_id, generation, list(fresh)):
             key = (record.kind, record.id)
             fresh[key] = merged(record, fresh[key])
@@ -160,34 +160,37 @@ class Recording:
 
     async def get(self, thread_id: str, keys: Sequence[tuple[str, str]]) -> list[StoredRecord]:
         """Records by kind and id, in any order; absent ones are left out."""
-        fresh = await self._unflushed(thread_id)
-        generation = await self._archive.generation(thread_id)
+        batches, generation = await asyncio.gather(self._unflushed(thread_id), self._archive.generation(thread_id))
+        fresh = _living(thread_id, batches, generation)
         found = {(r.kind, r.id): r for r in await self._archive.fetch_records(thread_id, generation, keys)}
         for key in keys:
             if key in fresh:
                 found[key] = merged(found[key], fresh[key]) if key in found else fresh[key]
         return list(found.values())
 
-    async def _unflushed(self, thread_id: str) -> dict[tuple[str, str], StoredRecord]:
+    async def _unflushed(self, thread_id: str) -> list[Batch]:
         """What the journal has. While it is unreachable that is unknown, but for what this process put there.
 
         Raises:
             UnavailableError: This process put records there that are not archived yet.
         """
         if self._journal is None:
-            return {}
+            return []
         journal = self._journal
         try:
             await outage.end(self._archive, journal, self._shared)
-            batches = await retried(lambda: journal.recorded(thread_id), seconds=self._settings.connect_timeout_s)
+            return await retried(lambda: journal.recorded(thread_id), seconds=self._settings.connect_timeout_s)
         except JournalUnavailableError as error:
             self._shared.breaker.trip()
             if not self._shared.is_unflushed(thread_id, _ANY_CHECKPOINT):
-                return {}
+                return []
             message = (
                 f"Thread {thread_id[:80]!r} has records in Redis that are not yet in MongoDB, and Redis does not "
                 f"answer; a list without them is not returned in their place. ({error})"
             )
             raise UnavailableError(message) from error
-        living = max((batch.generation for batch in batches), default=0)
-        return folded(thread_id, [batch for batch in batches if batch.generation == living])
+
+
+def _living(thread_id: str, batches: Sequence[Batch], generation: int) -> dict[tuple[str, str], StoredRecord]:
+    """What unflushed batches amount to, but for those of a thread that was deleted since."""
+    return folded(thread_id, [batch for batch in batches if batch.generation == generation])
