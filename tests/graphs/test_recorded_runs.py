@@ -303,9 +303,9 @@ async def test_a_tool_that_nobody_waits_for_is_unknown_until_it_ends() -> None:
 
     @tooled.tool
     def slow() -> str:
-        """Goes on in its thread."""
+        """Goes on in its thread, and runs something else there."""
         release.wait(30)
-        return "done"
+        return str(RunnableLambda(lambda given: given).invoke("done"))
 
     def leave(state: Any) -> Any:
         running.append(threading.Thread(target=contextvars.copy_context().run, args=(slow.invoke, {})))
@@ -322,6 +322,7 @@ async def test_a_tool_that_nobody_waits_for_is_unknown_until_it_ends() -> None:
     release.set()
     await asyncio.to_thread(ended.wait, 30)
     running[0].join()
+    assert len(recording.sink.events("run.started")) == len(recording.started) == 1
     assert recording.sink.tool().status == "success" and recording.recorder.under_way == 0
 
 

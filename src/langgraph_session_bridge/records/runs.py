@@ -115,7 +115,7 @@ class Runs:
         """Remembers a run that starts; None if it belongs to no thread."""
         metadata = metadata or {}
         with self._lock:
-            parent = self._runs.get(str(parent_run_id)) if parent_run_id else None
+            parent = self._runs.get(str(parent_run_id)) or self._orphans.get(str(parent_run_id))
             thread_id = metadata.get("thread_id") or (parent.thread_id if parent else None)
             if not thread_id:
                 return None
