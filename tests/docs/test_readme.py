@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
@@ -17,19 +18,21 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = ROOT / "README.md"
+GUIDES = [ROOT / "docs" / "records.md"]
+"""Pages whose blocks go on where the one before ended."""
 COMMANDS = {"make", "session-bridge", "pip"}
 
 
-def python_blocks() -> list[CodeExample]:
+def python_blocks(page: Path) -> list[CodeExample]:
     """A block that can't run here says so: ```python {test="skip"}."""
-    blocks = find_examples(README) if README.exists() else []
+    blocks = find_examples(page) if page.exists() else []
     return [block for block in blocks if block.prefix_settings().get("test") != "skip"]
 
 
 def commands() -> Iterator[str]:
-    if not README.exists():
-        return
-    for token in MarkdownIt().parse(README.read_text()):
+    for token in (
+        token for page in (README, *GUIDES) if page.exists() for token in MarkdownIt().parse(page.read_text())
+    ):
         if token.type == "fence" and token.info.split()[:1] in (["bash"], ["sh"], ["shell"], ["console"]):
             for line in token.content.splitlines():
                 command = line.removeprefix("$ ").partition("#")[0].strip()
@@ -51,13 +54,26 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("example", python_blocks(), ids=str)
-def test_readme_code_runs(
-    example: CodeExample, eval_example: EvalExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code of a page gets a directory and servers of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LSB_EMBEDDED_DIR", str(tmp_path / "servers"))
+
+
+@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.parametrize("example", python_blocks(README), ids=str)
+def test_readme_code_runs(example: CodeExample, eval_example: EvalExample) -> None:
     eval_example.run(example)
+
+
+@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_a_guide_runs_from_top_to_bottom(page: Path, eval_example: EvalExample) -> None:
+    known: dict[str, Any] = {}
+    for example in python_blocks(page):
+        known |= eval_example.run(example, module_globals=known)
+    assert known
 
 
 @pytest.mark.parametrize("command", list(commands()))
