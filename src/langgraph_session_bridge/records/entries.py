@@ -99,8 +99,9 @@ class Entries:
             if error is not None:
                 status, fields["error"] = "error", happenings.told(error, self._capture)
             assert status != "started"
-            seconds = max(0.0, (ended - began).total_seconds())
-            facets.append(tools.end_facet(start, status, ended, duration_s=seconds, **fields))
+            if started_at is not None:  # else the start may have been told before: what is read knows both
+                fields["duration_s"] = max(0.0, (ended - began).total_seconds())
+            facets.append(tools.end_facet(start, status, ended, **fields))
         return self._outbox.add(ids.thread_id, facets, level=level)
 
     def record_context_injection(

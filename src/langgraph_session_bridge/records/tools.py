@@ -126,6 +126,8 @@ def _read(record: StoredRecord, attempts: Sequence[StoredRecord]) -> ToolExecuti
         handled = bool(end["error"].get("handled") or answer.get("handled"))
         fields["error"] = {**end["error"], "handled": handled}
     fields["ai_message_id"] = next(filter(None, (known["start"].get("ai_message_id") for known in attempts)), None)
+    if "duration_s" not in fields and start.get("origin") == "api" and status != "unknown" and end:
+        fields["duration_s"] = max(0.0, (end["ended_at"] - fields["started_at"]).total_seconds())
     if answer.get("message_id"):
         fields["message_id"] = answer["message_id"]
     return ToolExecutionRecord.model_validate(
