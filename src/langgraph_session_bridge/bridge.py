@@ -154,9 +154,11 @@ class SessionBridge:
         """
         ids = session_of(session)
         whose = user_id or ids.user_id
+        # The thread is in the metadata too: a graph called in a node of another would pass on the outer one's.
+        named = {"thread_id": ids.thread_id, "session_id": ids.session_id, **({"user_id": whose} if whose else {})}
         return {
             "configurable": {**also, "thread_id": ids.thread_id},
-            "metadata": {**(metadata or {}), "session_id": ids.session_id, **({"user_id": whose} if whose else {})},
+            "metadata": {**(metadata or {}), **named},
             "callbacks": [self.recorder],
         }
 
