@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import logging
 import queue
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -81,8 +83,10 @@ class Listeners:
         self._runtime = runtime
         self._listeners: tuple[_Listener, ...] = ()
         self._lock = threading.Lock()
-        self._waiting: queue.Queue[Event | None] = queue.Queue(_MAX_WAITING)
+        self._waiting: queue.Queue[tuple[Event, tuple[_Listener, ...]] | None] = queue.Queue(_MAX_WAITING)
         self._thread: threading.Thread | None = None
+        self._told: set[concurrent.futures.Future[None]] = set()
+        self._closed = False
 
     def on(self, name: str, callback: Callback) -> Callable[[], None]:
         """Calls `callback` with each `Event` of that name from now on.
@@ -107,10 +111,11 @@ class Listeners:
 
     def emit(self, name: str, thread_id: str, values: Mapping[str, Any]) -> None:
         """Tells it to whoever listens; never blocks, and drops (and counts) what they cannot keep up with."""
-        if not self._listeners:
+        listening = tuple(listener for listener in self._listeners if listener.name in ("*", name))
+        if not listening or self._closed:
             return
         try:
-            self._waiting.put_nowait(Event(name=name, thread_id=thread_id, values=values))
+            self._waiting.put_nowait((Event(name=name, thread_id=thread_id, values=values), listening))
         except queue.Full:
             self._runtime.shared.count("dropped_events")
             return
@@ -124,24 +129,40 @@ class Listeners:
                 self._thread.start()
 
     def _serve(self) -> None:
-        while (event := self._waiting.get()) is not None:
-            for listener in self._listeners:
-                if listener.name in ("*", event.name):
+        while (waiting := self._waiting.get()) is not None:
+            event, listening = waiting
+            for listener in listening:
+                if listener in self._listeners:  # it may have been taken off meanwhile
                     self._tell(listener, event)
 
     def _tell(self, listener: _Listener, event: Event) -> None:
         try:
             if inspect.iscoroutinefunction(listener.callback):
-                loop = listener.loop if listener.loop is not None else self._runtime.home
-                asyncio.run_coroutine_threadsafe(self._told(listener.callback, event), loop)
-            else:
-                listener.callback(event)
+                self._send(listener, event, None)
+            elif inspect.isawaitable(begun := listener.callback(event)):
+                self._send(listener, event, begun)
         except Exception:  # the border: a listener hurts neither the run nor its neighbours
             self._failed(listener.callback, event)
 
-    async def _told(self, callback: Callable[[Event], Awaitable[None]], event: Event) -> None:
+    def _send(self, listener: _Listener, event: Event, begun: Awaitable[None] | None) -> None:
+        """Has a coroutine run on the loop of its listener."""
+        loop = listener.loop if listener.loop is not None else self._runtime.home
+        work = self._awaited(listener.callback, event, begun)
         try:
-            await callback(event)
+            future = asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError:  # that loop is closed
+            work.close()
+            if inspect.iscoroutine(begun):
+                begun.close()
+            raise
+        self._told.add(future)
+        future.add_done_callback(self._told.discard)
+
+    async def _awaited(self, callback: Callback, event: Event, begun: Awaitable[None] | None) -> None:
+        try:
+            awaitable = callback(event) if begun is None else begun
+            if awaitable is not None:
+                await awaitable
         except Exception:  # the same border
             self._failed(callback, event)
 
@@ -150,11 +171,15 @@ class Listeners:
         logger.exception("A listener failed at %s of thread %r: %r", event.name, event.thread_id, callback)
 
     def close(self) -> None:
-        """Tells what is still to be told, for two seconds at most."""
+        """Tells what is still to be told, for two seconds at most, and nothing more."""
+        self._closed = True
+        deadline = time.monotonic() + _CLOSE_S
         thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             try:
                 self._waiting.put(None, timeout=_CLOSE_S)
             except queue.Full:
                 return
-            thread.join(_CLOSE_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if running_loop() is None:  # in a loop, waiting might be for what only that loop can do
+            concurrent.futures.wait(list(self._told), max(0.0, deadline - time.monotonic()))

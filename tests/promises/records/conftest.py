@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stores import emptied
 
-from langgraph_session_bridge import SessionBridgeSaver
+from langgraph_session_bridge import SessionBridge, SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.recording import Recording
@@ -56,3 +56,10 @@ async def records(request: pytest.FixtureRequest, open_saver: OpenSaver) -> Asyn
     driver = "motor" if "Motor" in request.param else "pymongo"
     async with open_saver(journal="both" in request.param, driver=driver) as saver:
         yield await records_of(saver)
+
+
+@pytest.fixture
+def bridge(open_saver: OpenSaver) -> Iterator[SessionBridge]:
+    """A bridge that flushes only when a test says so."""
+    with SessionBridge(open_saver()) as opened:
+        yield opened
