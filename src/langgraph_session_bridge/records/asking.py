@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,10 +14,37 @@ from langgraph_session_bridge.storage.facets import StoredRecord
 Names = str | Collection[str] | None
 """One name, several of which any will do, or `None` for all."""
 
+_SEQ = re.compile(r"[0-9a-f]{16,}\.[0-9a-f]{5,}")
 
-def names(given: Names) -> frozenset[str] | None:
-    """Names to compare with; `None` for all."""
-    return None if given is None else frozenset([given] if isinstance(given, str) else given)
+
+def names(given: Names, known: Collection[str] = ()) -> frozenset[str] | None:
+    """Names to compare with; `None` for all.
+
+    Raises:
+        InvalidTypeError: They are no names.
+        InvalidInputError: There is none of that name; only asked if there are `known` ones.
+    """
+    if given is None:
+        return None
+    several: Any = [given] if isinstance(given, str) else given
+    if not isinstance(several, Collection) or not all(isinstance(name, str) for name in several):
+        raise InvalidTypeError(f"A name or a collection of names is needed, not {given!r:.60}.")
+    for name in several if known else ():
+        if name not in known:
+            raise InvalidInputError(f"There is no {name!r:.60}; there are {', '.join(known)}.")
+    return frozenset(several)
+
+
+def checked_seq(before: str | None) -> str | None:
+    """The `seq` of a record.
+
+    Raises:
+        InvalidInputError: It is none.
+    """
+    given: object = before
+    if given is not None and not (isinstance(given, str) and _SEQ.fullmatch(given)):
+        raise InvalidInputError(f"before must be the `seq` of a record, not {before!r:.60}.")
+    return before
 
 
 @dataclass(slots=True)
@@ -50,7 +78,7 @@ class Conditions:
             InvalidTypeError: It is no datetime.
             InvalidInputError: It has no time zone.
         """
-        bounds = {"$gte": _aware("since", since), "$lt": _aware("until", until)}
+        bounds = {"$gte": aware("since", since), "$lt": aware("until", until)}
         given = {name: bound for name, bound in bounds.items() if bound is not None}
         if given:
             began = f"f.start.{key}"
@@ -88,14 +116,20 @@ def status_query(given: Names, *, without_end: str, derived: Mapping[str, str]) 
     return {"$or": [{"open": True}, ended]} if without_end in wanted else ended
 
 
-def _aware(name: str, value: datetime | None) -> datetime | None:
+def aware(name: str, value: datetime | None) -> datetime | None:
+    """A time in UTC, as precise as times are stored: to the millisecond.
+
+    Raises:
+        InvalidTypeError: It is no datetime.
+        InvalidInputError: It has no time zone.
+    """
     if value is None:
         return None
     if not isinstance(value, datetime):
         raise InvalidTypeError(f"{name} must be a datetime, not {type(value).__name__}.")
     if value.tzinfo is None:
         raise InvalidInputError(f"{name}={value} has no time zone; use for example datetime.now(timezone.utc).")
-    return value.astimezone(UTC)
+    return value.astimezone(UTC).replace(microsecond=value.microsecond // 1000 * 1000)
 
 
 def _within(at: datetime | None, since: datetime | None, until: datetime | None) -> bool:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.records import contexts, happenings, tools
+from langgraph_session_bridge.records.asking import aware
 from langgraph_session_bridge.records.capture import Capture
 from langgraph_session_bridge.records.custom import CustomKinds
 from langgraph_session_bridge.records.models import ContextKind
@@ -62,7 +64,7 @@ class Entries:
             status: How it ended; `error` if an `error` is given.
             error: Why it failed.
             tool_call_id: Id of the model's call; several records with the same id are attempts of one call.
-            started_at: With a time zone; now by default.
+            started_at: With a time zone; now by default, or `ended_at`.
             ended_at: With a time zone; now by default.
             record_id: Names the execution within the session; the same again is another word on the same execution.
             metadata: Further plain values.
@@ -72,15 +74,17 @@ class Entries:
             InvalidInputError: The session, tool or a time cannot be used; nothing was recorded.
             BacklogFullError: The outbox is full, and `record_strict` is set.
         """
-        if not tool_name:
-            raise InvalidInputError("record_tool_execution needs the name of the tool.")
+        checked_id("tool_name", tool_name)
         if status not in ("started", *tools.END_STATUSES):
             raise InvalidInputError(
                 f"A tool execution cannot be {status!r}; there are started, {', '.join(tools.END_STATUSES)}."
             )
         ids, now = session_of(session), datetime.now(UTC)
-        name = record_id or uuid.uuid4().hex
-        began, ended = _aware(started_at) or now, _aware(ended_at) or now
+        name = _name(record_id)
+        if tool_call_id is not None:
+            checked_id("tool_call_id", tool_call_id)
+        ended = aware("ended_at", ended_at) or now
+        began = aware("started_at", started_at) or min(now, ended)
         start = tools.start_facet(
             name,
             tool_name=tool_name,
@@ -158,7 +162,7 @@ class Entries:
         facets = contexts.injected_facets(
             given,
             self._capture,
-            id=record_id or contexts.record_id(dedup_key),
+            id=_name(record_id) if record_id else contexts.record_id(dedup_key),
             origin="api",
             at=datetime.now(UTC),
             **ids.fields,
@@ -183,7 +187,7 @@ class Entries:
             InvalidInputError: Its class is not registered; nothing was recorded.
             ValueTooLargeError: It has more than 4 MiB; nothing was recorded.
         """
-        facet = self._custom.facet(record, record_id or uuid.uuid4().hex, time.time_ns())
+        facet = self._custom.facet(record, _name(record_id), time.time_ns())
         return self._outbox.add(session_of(session).thread_id, [facet], level=level)
 
     def _taken(self, value: Any) -> dict[str, Any]:
@@ -195,7 +199,5 @@ class Entries:
         )
 
 
-def _aware(at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
-        raise InvalidInputError(f"{at} has no time zone; use for example datetime.now(timezone.utc).")
-    return at
+def _name(record_id: str | None) -> str:
+    return uuid.uuid4().hex if record_id is None else checked_id("record_id", record_id)

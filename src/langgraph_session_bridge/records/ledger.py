@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from langgraph_session_bridge.records import audio_reading, contexts, happenings, tools
-from langgraph_session_bridge.records.asking import Conditions, Names, names, status_query
+from langgraph_session_bridge.records.asking import Conditions, Names, checked_seq, names, status_query
 from langgraph_session_bridge.records.audio_models import AudioSessionMetadata
 from langgraph_session_bridge.records.capture import Capture
 from langgraph_session_bridge.records.entries import Entries
-from langgraph_session_bridge.records.models import ContextInjectionRecord, EventRecord, ToolExecutionRecord
+from langgraph_session_bridge.records.models import (
+    ContextInjectionRecord,
+    ContextKind,
+    ContextStatus,
+    EventRecord,
+    ToolExecutionRecord,
+    ToolStatus,
+)
 from langgraph_session_bridge.records.outbox import Outbox
 from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
@@ -72,7 +79,7 @@ class Ledger(Entries):
             limit: At most so many.
         """
         conditions = Conditions().among("start", "tool_name", name).between("started_at", since, until)
-        wanted = names(status)
+        wanted = names(status, get_args(ToolStatus))
         query = conditions.query | status_query(status, without_end="started", derived={"superseded": "success"})
         return self._query(session, tools.KIND, conditions, query, before, limit, self._tool_page, wanted)
 
@@ -130,10 +137,12 @@ class Ledger(Entries):
             before: `seq` of a record: only what came before it, for paging.
             limit: At most so many.
         """
+        wanted = names(status, get_args(ContextStatus))
+        names(kind, get_args(ContextKind))
         conditions = Conditions().among("start", "kind", kind).among("start", "source", source)
         conditions.between("queued_at", since, until, else_end="ended_at")
         query = conditions.query | status_query(status, without_end="queued", derived={})
-        return self._query(session, contexts.KIND, conditions, query, before, limit, _context_page, names(status))
+        return self._query(session, contexts.KIND, conditions, query, before, limit, _context_page, wanted)
 
     def events(
         self,
@@ -181,11 +190,11 @@ class Ledger(Entries):
             InvalidInputError: The kind is not registered.
         """
         self._custom.model(kind)
-        thread_id = session_of(session).thread_id
+        thread_id, older = session_of(session).thread_id, checked_seq(before)
 
         async def found() -> AsyncGenerator[BaseModel, None]:
             recording = (await self._runtime.pipeline()).records
-            async for record in recording.find(thread_id, [kind], before=before):
+            async for record in recording.find(thread_id, [kind], before=older):
                 yield self._custom.read(record)
 
         return Query(self._runtime, found, limit)
@@ -201,11 +210,11 @@ class Ledger(Entries):
         read: Callable[[Recording, Sequence[StoredRecord]], Any],
         status: frozenset[str] | None,
     ) -> Query[Any]:
-        thread_id = session_of(session).thread_id
+        thread_id, older = session_of(session).thread_id, checked_seq(before)
 
         async def found() -> AsyncGenerator[Any, None]:
             recording = (await self._runtime.pipeline()).records
-            stored = recording.find(thread_id, [kind], query=query, keep=conditions.hold, before=before)
+            stored = recording.find(thread_id, [kind], query=query, keep=conditions.hold, before=older)
             async for page in _pages(stored, limit):
                 for record in await read(recording, page):
                     if status is None or record.status in status:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
-from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
 from langgraph_session_bridge.storage.runtime import Runtime
 
 T = TypeVar("T")
@@ -22,8 +22,11 @@ class Query(Generic[T]):
         """Asks `source`, and takes at most `limit`.
 
         Raises:
-            InvalidInputError: The limit is negative.
+            InvalidTypeError: The limit is no number.
+            InvalidInputError: It is negative.
         """
+        if limit is not None and not isinstance(limit, int):
+            raise InvalidTypeError(f"limit must be a whole number, not {type(limit).__name__}.")
         if limit is not None and limit < 0:
             raise InvalidInputError(f"limit must be 0 or more, not {limit}.")
         self._runtime = runtime

@@ -143,7 +143,7 @@ def _row(facet: Facet) -> list[Any]:
         raise InvalidInputError(message)
     try:
         raw = bson.encode(facet.value)
-    except (InvalidDocument, OverflowError, TypeError) as error:
+    except (InvalidDocument, OverflowError, TypeError, UnicodeError) as error:
         message = f"The {facet.name} of {facet.kind} record {facet.id[:80]!r} holds what cannot be stored: {error}"
         raise InvalidTypeError(message) from error
     if len(raw) > FACET_MAX_BYTES:
