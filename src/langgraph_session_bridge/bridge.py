@@ -18,17 +18,17 @@ from langgraph_session_bridge.condense.saver_guard import SaverGuard
 from langgraph_session_bridge.condense.transcripts import Transcripts, View
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
 from langgraph_session_bridge.errors import ConfigurationError
-from langgraph_session_bridge.records.audio import AudioSession
+from langgraph_session_bridge.records.audio.session import AudioSession
+from langgraph_session_bridge.records.context.queue import ContextQueue
 from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.listeners import Callback
 from langgraph_session_bridge.records.query import Query
-from langgraph_session_bridge.records.queue import ContextQueue
-from langgraph_session_bridge.records.recorder import SessionRecorder
-from langgraph_session_bridge.records.recording import Recordings
+from langgraph_session_bridge.records.recorder.handler import SessionRecorder
+from langgraph_session_bridge.records.recordings import Recordings
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 
 if TYPE_CHECKING:
-    from langgraph_session_bridge.records.middleware import ContextMiddleware
+    from langgraph_session_bridge.records.context.middleware import ContextMiddleware
 
 Bindable = TypeVar("Bindable", bound=Runnable[Any, Any])
 
@@ -194,7 +194,7 @@ class SessionBridge:
             ConfigurationError: `langchain` is not installed.
         """
         try:
-            from langgraph_session_bridge.records.middleware import ContextMiddleware
+            from langgraph_session_bridge.records.context.middleware import ContextMiddleware
         except ImportError as error:
             message = 'The middleware needs langchain: pip install "langgraph-session-bridge[agents]"'
             raise ConfigurationError(message) from error

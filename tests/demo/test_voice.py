@@ -14,8 +14,8 @@ from langgraph_session_bridge.demo.caller import FRAME_BYTES, FRAME_S, SCRIPT, C
 from langgraph_session_bridge.demo.duplex import Line, LineClosedError, LineLostError
 from langgraph_session_bridge.demo.voice import PROVIDER, VoiceAgent, VoiceGraph, hold_call, voice_graph
 from langgraph_session_bridge.demo.watching import DemoError
-from langgraph_session_bridge.records.audio import AudioSession, read_audio
-from langgraph_session_bridge.records.audio_models import AudioSessionMetadata
+from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
+from langgraph_session_bridge.records.audio.session import AudioSession, read_audio
 
 CONFIG: RunnableConfig = {"configurable": {"thread_id": THREAD}}
 

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.contexts import context_records
 from langgraph_session_bridge.records.happenings import event_records
 from langgraph_session_bridge.records.models import ContextInjectionRecord, EventRecord, ToolExecutionRecord
 from langgraph_session_bridge.records.outbox import Receipt
-from langgraph_session_bridge.records.recorder import SessionRecorder
+from langgraph_session_bridge.records.recorder.handler import SessionRecorder
 from langgraph_session_bridge.records.tools import tool_records
 from langgraph_session_bridge.storage.facets import Batch, Facet, StoredRecord, folded, packed, unpacked
 

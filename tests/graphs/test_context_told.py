@@ -24,11 +24,11 @@ from pydantic import BaseModel, Field
 from unit.records_twin import Memory
 
 from langgraph_session_bridge.errors import InvalidInputError, OutsideRunError
+from langgraph_session_bridge.records.context.injecting import ainject_context, inject_context
+from langgraph_session_bridge.records.context.middleware import ContextMiddleware
+from langgraph_session_bridge.records.context.queue import ContextQueues
+from langgraph_session_bridge.records.context.telling import with_context
 from langgraph_session_bridge.records.contexts import CONTEXT_INJECTED, context_records
-from langgraph_session_bridge.records.injecting import ainject_context, inject_context
-from langgraph_session_bridge.records.middleware import ContextMiddleware
-from langgraph_session_bridge.records.queue import ContextQueues
-from langgraph_session_bridge.records.telling import with_context
 
 CONFIG: Any = {"configurable": {"thread_id": "t"}}
 

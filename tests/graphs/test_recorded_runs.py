@@ -16,9 +16,9 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from langgraph_session_bridge.records.capture import Capture
-from langgraph_session_bridge.records.places import Ids, place
-from langgraph_session_bridge.records.runs import Run
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.recorder.places import Ids, place
+from langgraph_session_bridge.records.recorder.runs import Run
 
 from . import tooled
 from .collecting import Recording

@@ -14,8 +14,8 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, ToolRuntime
 from langgraph.types import Command, interrupt
 
-from langgraph_session_bridge.records.capture import Capture
-from langgraph_session_bridge.records.idempotency import idempotency_key
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.recorder.idempotency import idempotency_key
 
 from . import tooled
 from .collecting import Recording

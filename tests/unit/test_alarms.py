@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from langgraph_session_bridge.records import alarms as module
-from langgraph_session_bridge.records.alarms import Alarms
+from langgraph_session_bridge.records.audio import alarms as module
+from langgraph_session_bridge.records.audio.alarms import Alarms
 
 
 def test_callbacks_come_in_the_order_of_their_time_and_not_before_it() -> None:

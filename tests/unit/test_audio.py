@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from sinks import THREAD, CollectingSink, stored
 
 from langgraph_session_bridge.errors import ClosedError, InvalidInputError, InvalidTypeError, JournalUnavailableError
-from langgraph_session_bridge.records.audio import AudioSession, read_audio
-from langgraph_session_bridge.records.audio_models import AudioSessionMetadata
-from langgraph_session_bridge.records.audio_sessions import AudioSessions
+from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
+from langgraph_session_bridge.records.audio.session import AudioSession, read_audio
+from langgraph_session_bridge.records.audio.sessions import AudioSessions
 from langgraph_session_bridge.storage.facets import unpacked
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,9 +9,9 @@ import pytest
 from sinks import THREAD, CollectingSink, stored
 
 from langgraph_session_bridge.errors import InvalidTypeError
-from langgraph_session_bridge.records.audio import AudioSession, read_audio
-from langgraph_session_bridge.records.audio_adapter import AudioEventAdapter
-from langgraph_session_bridge.records.audio_models import AudioSessionMetadata
+from langgraph_session_bridge.records.audio.adapter import AudioEventAdapter
+from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
+from langgraph_session_bridge.records.audio.session import AudioSession, read_audio
 
 FRAME = bytes(range(256)) * 2 + b"!!"
 

@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel, SecretStr
 
 from langgraph_session_bridge.errors import ConfigurationError
-from langgraph_session_bridge.records.capture import REDACTION_FAILED, Capture
+from langgraph_session_bridge.records.capture.capture import REDACTION_FAILED, Capture
 from unit.secret_shapes import shapes
 
 FULL = Capture(level="full")

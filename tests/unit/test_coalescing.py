@@ -11,7 +11,7 @@ import pytest
 from sinks import THREAD, CollectingSink
 
 from langgraph_session_bridge.errors import InvalidInputError, JournalUnavailableError
-from langgraph_session_bridge.records.coalescing import MOST_AGAIN, Coalescer
+from langgraph_session_bridge.records.audio.coalescing import MOST_AGAIN, Coalescer
 from langgraph_session_bridge.records.outbox import Receipt
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import Facet, unpacked

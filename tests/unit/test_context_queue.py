@@ -15,12 +15,12 @@ from langgraph_session_bridge.errors import (
     UnavailableError,
     ValueTooLargeError,
 )
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.context.inflight import InFlight
+from langgraph_session_bridge.records.context.queue import ContextQueue, ContextQueues
+from langgraph_session_bridge.records.context.telling import QueuedContext
 from langgraph_session_bridge.records.contexts import context_records, payload_facet, start_facet
-from langgraph_session_bridge.records.inflight import InFlight
 from langgraph_session_bridge.records.models import ContextInjectionRecord
-from langgraph_session_bridge.records.queue import ContextQueue, ContextQueues
-from langgraph_session_bridge.records.telling import QueuedContext
 from unit.records_twin import Memory
 
 

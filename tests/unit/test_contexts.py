@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.contexts import (
     MAX_DOCUMENTS,
     checked_kind,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records import counting as c
+from langgraph_session_bridge.records.audio import counting as c
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

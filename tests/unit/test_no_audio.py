@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph_session_bridge.errors import InvalidTypeError, ValueTooLargeError
-from langgraph_session_bridge.records.audio_models import AudioArtifact, AudioSessionMetadata
-from langgraph_session_bridge.records.no_audio import checked
+from langgraph_session_bridge.records.audio.models import AudioArtifact, AudioSessionMetadata
+from langgraph_session_bridge.records.audio.no_audio import checked
 
 NOISE = secrets.token_bytes(1_600)
 SILENCE = bytes(1_600)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.happenings import told
-from langgraph_session_bridge.records.idempotency import idempotency_key
-from langgraph_session_bridge.records.places import Ids, place, task_of
-from langgraph_session_bridge.records.runs import Runs
+from langgraph_session_bridge.records.recorder.idempotency import idempotency_key
+from langgraph_session_bridge.records.recorder.places import Ids, place, task_of
+from langgraph_session_bridge.records.recorder.runs import Runs
 from langgraph_session_bridge.records.tools import end_facet, start_facet, tool_records
 from langgraph_session_bridge.storage.facets import StoredRecord, packed
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records.sketch import HIGHEST_S, LOWEST_S, RELATIVE_ERROR, Sketch
+from langgraph_session_bridge.records.audio.sketch import HIGHEST_S, LOWEST_S, RELATIVE_ERROR, Sketch
 
 observations = st.lists(st.floats(0, HIGHEST_S), min_size=1, max_size=200)
 shares = st.sampled_from([0.0, 0.25, 0.5, 0.9, 0.95, 0.99, 1.0]) | st.floats(0, 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langgraph_session_bridge.records.telling import QueuedContext, Role, rendered, with_context
+from langgraph_session_bridge.records.context.telling import QueuedContext, Role, rendered, with_context
 
 
 def item(content: str = "c", role: Role = "system", source: str | None = None) -> QueuedContext:

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
-from langgraph_session_bridge.records.answers import answers, asked
+from langgraph_session_bridge.records.recorder.answers import answers, asked
 
 ANSWER = ToolMessage("3", tool_call_id="c1")
 CALL: Any = {"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}

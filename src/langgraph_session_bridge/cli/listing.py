@@ -15,7 +15,7 @@ from rich.text import Text
 
 from langgraph_session_bridge.cli.output import emit, out, say
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records.capture import Captured
+from langgraph_session_bridge.records.capture.capture import Captured
 from langgraph_session_bridge.records.models import ToolError
 from langgraph_session_bridge.records.query import Query
 

@@ -23,8 +23,8 @@ from langgraph.graph.state import CompiledStateGraph
 
 from langgraph_session_bridge.demo.caller import FRAME_S, Caller, chunk, frame
 from langgraph_session_bridge.demo.duplex import Line, LineClosedError, LineLostError
-from langgraph_session_bridge.records.audio_adapter import AudioEventAdapter
-from langgraph_session_bridge.records.audio_events import AudioEvents
+from langgraph_session_bridge.records.audio.adapter import AudioEventAdapter
+from langgraph_session_bridge.records.audio.events import AudioEvents
 
 PROVIDER, MODEL = "simulated", "scripted-voice"
 _DIALLING = 15

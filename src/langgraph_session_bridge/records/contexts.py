@@ -15,7 +15,8 @@ from typing import Any, get_args
 from langchain_core.documents import Document
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.capture.plain import canonical, plain
 from langgraph_session_bridge.records.models import (
     ContextDocument,
     ContextInjectionRecord,
@@ -23,7 +24,6 @@ from langgraph_session_bridge.records.models import (
     ContextOrigin,
     ContextStatus,
 )
-from langgraph_session_bridge.records.plain import canonical, plain
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 KIND = "context"

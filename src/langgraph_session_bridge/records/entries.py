@@ -14,7 +14,7 @@ from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.records import contexts, happenings, tools
 from langgraph_session_bridge.records.asking import aware
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.custom import CustomKinds
 from langgraph_session_bridge.records.models import ContextKind
 from langgraph_session_bridge.records.outbox import Outbox, Receipt

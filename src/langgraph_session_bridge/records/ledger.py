@@ -8,10 +8,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from langgraph_session_bridge.records import audio_reading, contexts, happenings, tools
+from langgraph_session_bridge.records import contexts, happenings, tools
 from langgraph_session_bridge.records.asking import Conditions, Names, checked_seq, names, status_query
-from langgraph_session_bridge.records.audio_models import AudioSessionMetadata
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.audio import reading as audio
+from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.entries import Entries
 from langgraph_session_bridge.records.models import (
     ContextInjectionRecord,
@@ -26,7 +27,7 @@ from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 from langgraph_session_bridge.records.settling import settle
 from langgraph_session_bridge.storage.facets import StoredRecord
-from langgraph_session_bridge.storage.recording import Recording
+from langgraph_session_bridge.storage.record_store import RecordStore
 from langgraph_session_bridge.storage.runtime import Runtime
 
 _PAGE = 50
@@ -83,12 +84,12 @@ class Ledger(Entries):
         query = conditions.query | status_query(status, without_end="started", derived={"superseded": "success"})
         return self._query(session, tools.KIND, conditions, query, before, limit, self._tool_page, wanted)
 
-    async def _tool_page(self, recording: Recording, page: Sequence[StoredRecord]) -> list[ToolExecutionRecord]:
+    async def _tool_page(self, store: RecordStore, page: Sequence[StoredRecord]) -> list[ToolExecutionRecord]:
         """Reads a page; whether a success was superseded depends on the other attempts of its call."""
         calls = {str(record["start"]["call"]) for record in page if record["start"].get("tool_call_id")}
         siblings: list[StoredRecord] = []
         if calls:
-            found = recording.find(
+            found = store.find(
                 page[0].thread_id,
                 [tools.KIND],
                 query={"f.start.call": {"$in": sorted(calls)}},
@@ -106,8 +107,8 @@ class Ledger(Entries):
         thread_id = session_of(session).thread_id
 
         async def found() -> AsyncGenerator[ToolExecutionRecord, None]:
-            recording = (await self._runtime.pipeline()).records
-            await settle(recording, thread_id, self._runs_of, self._runtime.settings.record_ack)
+            store = (await self._runtime.pipeline()).records
+            await settle(store, thread_id, self._runs_of, self._runtime.settings.record_ack)
             async for record in self.tool_executions(session, status="unknown"):
                 yield record
 
@@ -175,9 +176,9 @@ class Ledger(Entries):
         thread_id = session_of(session).thread_id
 
         async def found() -> AsyncGenerator[AudioSessionMetadata, None]:
-            recording = (await self._runtime.pipeline()).records
-            for record in await recording.get(thread_id, [(audio_reading.KIND, audio_reading.RECORD_ID)]):
-                yield audio_reading.read_audio(record)
+            store = (await self._runtime.pipeline()).records
+            for record in await store.get(thread_id, [(audio.KIND, audio.RECORD_ID)]):
+                yield audio.read_audio(record)
 
         return Query(self._runtime, found, None)
 
@@ -193,8 +194,8 @@ class Ledger(Entries):
         thread_id, older = session_of(session).thread_id, checked_seq(before)
 
         async def found() -> AsyncGenerator[BaseModel, None]:
-            recording = (await self._runtime.pipeline()).records
-            async for record in recording.find(thread_id, [kind], before=older):
+            store = (await self._runtime.pipeline()).records
+            async for record in store.find(thread_id, [kind], before=older):
                 yield self._custom.read(record)
 
         return Query(self._runtime, found, limit)
@@ -207,27 +208,27 @@ class Ledger(Entries):
         query: Mapping[str, Any],
         before: str | None,
         limit: int | None,
-        read: Callable[[Recording, Sequence[StoredRecord]], Any],
+        read: Callable[[RecordStore, Sequence[StoredRecord]], Any],
         status: frozenset[str] | None,
     ) -> Query[Any]:
         thread_id, older = session_of(session).thread_id, checked_seq(before)
 
         async def found() -> AsyncGenerator[Any, None]:
-            recording = (await self._runtime.pipeline()).records
-            stored = recording.find(thread_id, [kind], query=query, keep=conditions.hold, before=older)
+            store = (await self._runtime.pipeline()).records
+            stored = store.find(thread_id, [kind], query=query, keep=conditions.hold, before=older)
             async for page in _pages(stored, limit):
-                for record in await read(recording, page):
+                for record in await read(store, page):
                     if status is None or record.status in status:
                         yield record
 
         return Query(self._runtime, found, limit)
 
 
-async def _context_page(_: Recording, page: Sequence[StoredRecord]) -> list[ContextInjectionRecord]:
+async def _context_page(_: RecordStore, page: Sequence[StoredRecord]) -> list[ContextInjectionRecord]:
     return contexts.context_records(page)
 
 
-async def _event_page(_: Recording, page: Sequence[StoredRecord]) -> list[EventRecord]:
+async def _event_page(_: RecordStore, page: Sequence[StoredRecord]) -> list[EventRecord]:
     return happenings.event_records(page)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from langgraph_session_bridge.records import otel
-from langgraph_session_bridge.records.capture import Captured
+from langgraph_session_bridge.records.capture.capture import Captured
 from langgraph_session_bridge.records.otel import Attribute
 
 ToolStatus = Literal["started", "success", "error", "interrupted", "superseded", "abandoned", "unknown"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from langgraph_session_bridge.records.plain import canonical, plain
+from langgraph_session_bridge.records.capture.plain import canonical, plain
 
 Attribute = str | int | float | bool | list[str]
 """What an OpenTelemetry attribute can hold, of what records need."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from langgraph_session_bridge.records.tools import KIND, settled_facet
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import StoredRecord
-from langgraph_session_bridge.storage.recording import Recording
+from langgraph_session_bridge.storage.record_store import RecordStore
 
 CUT_OFF = "session_bridge.cut_off"
 """What the error of such a call is called."""
@@ -21,7 +21,7 @@ def is_open(record: StoredRecord) -> bool:
     return "end" not in record
 
 
-async def settle(recording: Recording, thread_id: str, runs_of: Callable[[str], Collection[str]], level: Level) -> int:
+async def settle(store: RecordStore, thread_id: str, runs_of: Callable[[str], Collection[str]], level: Level) -> int:
     """Marks the open tool calls of a thread as `unknown`, but for those of runs that are under way.
 
     If one of them ends after all, in another process, what that reports counts: it outranks `unknown`.
@@ -35,11 +35,11 @@ async def settle(recording: Recording, thread_id: str, runs_of: Callable[[str], 
     Returns:
         How many were marked.
     """
-    found = [record async for record in recording.find(thread_id, [KIND], query=_OPEN, keep=is_open)]
+    found = [record async for record in store.find(thread_id, [KIND], query=_OPEN, keep=is_open)]
     running = runs_of(thread_id)  # asked when all is read: a run that began meanwhile has calls among them
     cut_off = [record for record in found if record["start"].get("root_run_id") not in running]
     if cut_off:
         now = datetime.now(UTC)
         facets = [settled_facet(record, "unknown", now, CUT_OFF) for record in cut_off]
-        await recording.put(thread_id, facets, level)
+        await store.put(thread_id, facets, level)
     return len(cut_off)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from langgraph_session_bridge.records.models import ToolExecutionRecord, ToolOrigin
-from langgraph_session_bridge.records.runs import Run
+from langgraph_session_bridge.records.recorder.runs import Run
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 KIND = "tool"

@@ -18,7 +18,7 @@ from langgraph_session_bridge.storage.patience import retried, within
 from langgraph_session_bridge.storage.pool import Snapshot
 from langgraph_session_bridge.storage.protocols import Archive, Journal, Refused, sequence
 from langgraph_session_bridge.storage.reader import Keep, Reader
-from langgraph_session_bridge.storage.recording import Recording
+from langgraph_session_bridge.storage.record_store import RecordStore
 from langgraph_session_bridge.storage.settling import ROUNDS, Settler
 from langgraph_session_bridge.storage.shared import Shared
 from langgraph_session_bridge.storage.stats import Stats
@@ -42,7 +42,7 @@ class Pipeline:
         self.archive = archive
         self.reader = Reader(journal, archive, settings, shared)
         self.tidier = Tidier(journal, archive, settings, shared)
-        self.records = Recording(archive, settings, shared)
+        self.records = RecordStore(archive, settings, shared)
         self.flusher: Flusher | None = None
         self.dead_letters: DeadLetters | None = None
         self._settings = settings

@@ -22,7 +22,7 @@ from langchain_core.tools import StructuredTool
 from langgraph.prebuilt import ToolRuntime
 
 from langgraph_session_bridge import SessionBridge, SessionBridgeError
-from langgraph_session_bridge.records.idempotency import idempotency_key
+from langgraph_session_bridge.records.recorder.idempotency import idempotency_key
 
 mongodb_uri, redis_url, settings, sessions, doing = json.loads(sys.argv[1])
 FINISHED = 2

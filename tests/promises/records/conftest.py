@@ -11,7 +11,7 @@ from stores import emptied
 from langgraph_session_bridge import SessionBridge, SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
-from langgraph_session_bridge.storage.recording import Recording
+from langgraph_session_bridge.storage.record_store import RecordStore
 
 OpenSaver = Callable[..., SessionBridgeSaver]
 
@@ -20,12 +20,12 @@ def facet(record: str, name: str = "start", rank: int = 1, kind: str = "tool", *
     return Facet(kind=kind, id=record, name=name, rank=rank, value=value)
 
 
-async def records_of(saver: SessionBridgeSaver) -> Recording:
+async def records_of(saver: SessionBridgeSaver) -> RecordStore:
     return (await saver._runtime.pipeline()).records
 
 
 async def found(
-    records: Recording, thread: str = "t", kinds: Sequence[str] = ("tool",), **how: Any
+    records: RecordStore, thread: str = "t", kinds: Sequence[str] = ("tool",), **how: Any
 ) -> list[StoredRecord]:
     return [record async for record in records.find(thread, kinds, **how)]
 
@@ -52,7 +52,7 @@ def open_saver(servers: EmbeddedServers) -> Iterator[OpenSaver]:
 
 
 @pytest.fixture(params=["both tiers", "MongoDB only", "both tiers, Motor"])
-async def records(request: pytest.FixtureRequest, open_saver: OpenSaver) -> AsyncIterator[Recording]:
+async def records(request: pytest.FixtureRequest, open_saver: OpenSaver) -> AsyncIterator[RecordStore]:
     driver = "motor" if "Motor" in request.param else "pymongo"
     async with open_saver(journal="both" in request.param, driver=driver) as saver:
         yield await records_of(saver)

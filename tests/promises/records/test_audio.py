@@ -6,9 +6,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from langgraph_session_bridge import SessionBridgeSaver
-from langgraph_session_bridge.records.audio import AudioSession, read_audio
-from langgraph_session_bridge.records.audio_models import AudioSessionMetadata
-from langgraph_session_bridge.records.audio_sessions import AudioSessions
+from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
+from langgraph_session_bridge.records.audio.session import AudioSession, read_audio
+from langgraph_session_bridge.records.audio.sessions import AudioSessions
 from langgraph_session_bridge.records.outbox import Outbox
 from promises.records.conftest import OpenSaver, found, records_of
 

@@ -13,13 +13,13 @@ from redis import Redis
 from langgraph_session_bridge import InvalidInputError, InvalidTypeError, ValueTooLargeError
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.settings import Level
-from langgraph_session_bridge.storage.recording import Recording
+from langgraph_session_bridge.storage.record_store import RecordStore
 from promises.records.conftest import OpenSaver, facet, found, ids, records_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
 
-async def test_what_was_recorded_is_read_back_as_it_was(records: Recording) -> None:
+async def test_what_was_recorded_is_read_back_as_it_was(records: RecordStore) -> None:
     value: dict[str, Any] = {"at": NOW, "odd.$key": {"$x": [1, 2.5, None, "ü"]}, "n": 2**40}
     await records.put("t", [facet("a", **value)], "cache")
     (record,) = await found(records)
@@ -27,7 +27,7 @@ async def test_what_was_recorded_is_read_back_as_it_was(records: Recording) -> N
     assert dict(record["end"]) == {} and "end" not in record
 
 
-async def test_a_higher_rank_stays_whatever_comes_first(records: Recording) -> None:
+async def test_a_higher_rank_stays_whatever_comes_first(records: RecordStore) -> None:
     await records.put("t", [facet("a", "end", 5, says="high")], "cache")
     await records.put("t", [facet("a", "end", 4, says="low"), facet("a", says="started")], "majority")
     await records.put("t", [facet("a", "end", 5, says="again"), facet("a", says="twice")], "cache")
@@ -35,7 +35,7 @@ async def test_a_higher_rank_stays_whatever_comes_first(records: Recording) -> N
     assert (record["end"]["says"], record["start"]["says"]) == ("high", "started")
 
 
-async def test_newest_come_first_and_pages_fit_together(records: Recording) -> None:
+async def test_newest_come_first_and_pages_fit_together(records: RecordStore) -> None:
     for number in range(3):
         await records.put("t", [facet(f"{number}{letter}") for letter in "abc"], "majority" if number == 1 else "cache")
     everything = await found(records)
@@ -44,7 +44,7 @@ async def test_newest_come_first_and_pages_fit_together(records: Recording) -> N
         assert ids(await found(records, before=record.order)) == ids(everything[position + 1 :])
 
 
-async def test_kinds_and_threads_are_apart(records: Recording) -> None:
+async def test_kinds_and_threads_are_apart(records: RecordStore) -> None:
     await records.put("t", [facet("a"), facet("a", kind="event")], "cache")
     await records.put("t/2", [facet("b")], "cache")
     assert ids(await found(records)) == ["a"]
@@ -135,7 +135,7 @@ async def test_records_outlive_the_hot_state_of_their_thread(open_saver: OpenSav
         (facet("a", of=2**70), InvalidTypeError),
     ],
 )
-async def test_what_cannot_be_stored_is_refused_whole(records: Recording, bad: Any, error: type[Exception]) -> None:
+async def test_what_cannot_be_stored_is_refused_whole(records: RecordStore, bad: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="'a'"):
         await records.put("t", [facet("fine"), bad], "cache")
     assert await found(records) == []

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records.sketch import Sketch
+from langgraph_session_bridge.records.audio.sketch import Sketch
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 Path = tuple[str, ...]

@@ -14,8 +14,8 @@ from langchain_core.messages import ToolMessage
 from pydantic import BaseModel, ConfigDict
 
 from langgraph_session_bridge.errors import ConfigurationError
-from langgraph_session_bridge.records.plain import canonical, described, digest, plain
-from langgraph_session_bridge.records.secrets import REDACTED, is_sensitive, redacted
+from langgraph_session_bridge.records.capture.plain import canonical, described, digest, plain
+from langgraph_session_bridge.records.capture.secrets import REDACTED, is_sensitive, redacted
 from langgraph_session_bridge.settings import Settings
 
 CaptureLevel = Literal["none", "digest", "full"]

@@ -26,7 +26,7 @@ def _everything(_: StoredRecord) -> bool:
     return True
 
 
-class Recording:
+class RecordStore:
     """Puts and finds the records of threads."""
 
     def __init__(self, archive: Archive, settings: Settings, shared: Shared) -> None:

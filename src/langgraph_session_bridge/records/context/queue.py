@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.context.telling import QueuedContext, Role
+from langgraph_session_bridge.records.context.waiting import Callback, Channels, Emit, Finder, Taking, Waiting
 from langgraph_session_bridge.records.contexts import (
     KIND,
     checked_kind,
@@ -22,8 +24,6 @@ from langgraph_session_bridge.records.contexts import (
 )
 from langgraph_session_bridge.records.models import ContextKind
 from langgraph_session_bridge.records.outbox import Sink
-from langgraph_session_bridge.records.telling import QueuedContext, Role
-from langgraph_session_bridge.records.waiting import Callback, Channels, Emit, Finder, Taking, Waiting
 
 
 class ContextQueues:

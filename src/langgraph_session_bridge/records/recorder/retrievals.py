@@ -8,13 +8,13 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.contexts import documents_of, end_facet, injected_facets, record_id, start_facet
 from langgraph_session_bridge.records.happenings import told
 from langgraph_session_bridge.records.models import ContextStatus
-from langgraph_session_bridge.records.outlet import Outlet
-from langgraph_session_bridge.records.places import place, text
-from langgraph_session_bridge.records.runs import Run
+from langgraph_session_bridge.records.recorder.outlet import Outlet
+from langgraph_session_bridge.records.recorder.places import place, text
+from langgraph_session_bridge.records.recorder.runs import Run
 
 
 class Retrievals:

@@ -6,7 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langgraph_session_bridge.records.audio_models import (
+from langgraph_session_bridge.records.audio.counting import (
+    Path,
+    count_writers,
+    read_highest,
+    read_registers,
+    read_sketches,
+    read_totals,
+)
+from langgraph_session_bridge.records.audio.models import (
     AudioActivity,
     AudioArtifact,
     AudioConnection,
@@ -17,15 +25,7 @@ from langgraph_session_bridge.records.audio_models import (
     LatencySummary,
     ProviderReference,
 )
-from langgraph_session_bridge.records.counting import (
-    Path,
-    count_writers,
-    read_highest,
-    read_registers,
-    read_sketches,
-    read_totals,
-)
-from langgraph_session_bridge.records.sketch import NANOSECONDS
+from langgraph_session_bridge.records.audio.sketch import NANOSECONDS
 from langgraph_session_bridge.storage.facets import StoredRecord
 
 KIND = RECORD_ID = "audio"

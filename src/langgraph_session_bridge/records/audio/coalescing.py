@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from langgraph_session_bridge.errors import SessionBridgeError
-from langgraph_session_bridge.records.alarms import ALARMS
+from langgraph_session_bridge.records.audio.alarms import ALARMS
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import Facet

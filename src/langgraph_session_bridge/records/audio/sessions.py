@@ -12,8 +12,8 @@ from typing import Any
 from weakref import WeakSet
 
 from langgraph_session_bridge.errors import SessionBridgeError
-from langgraph_session_bridge.records.audio import PUBLISH_INTERVAL_S, AudioSession
-from langgraph_session_bridge.records.coalescing import Coalescer
+from langgraph_session_bridge.records.audio.coalescing import Coalescer
+from langgraph_session_bridge.records.audio.session import PUBLISH_INTERVAL_S, AudioSession
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.settings import Level
 

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from langgraph_session_bridge.errors import DurabilityTimeoutError, SessionBridgeError
+from langgraph_session_bridge.records.context.inflight import InFlight
+from langgraph_session_bridge.records.context.telling import QueuedContext
 from langgraph_session_bridge.records.contexts import KIND, QUEUED_IN_MONGODB, end_facet, is_queued, no_payload
-from langgraph_session_bridge.records.inflight import InFlight
 from langgraph_session_bridge.records.models import ContextKind, ContextStatus
 from langgraph_session_bridge.records.outbox import Receipt, Sink
-from langgraph_session_bridge.records.telling import QueuedContext
 from langgraph_session_bridge.storage.facets import StoredRecord
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.types import Command, Interrupt
 
-from langgraph_session_bridge.records.answers import Asked, answers, asked
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.happenings import told
 from langgraph_session_bridge.records.outbox import Receipt
-from langgraph_session_bridge.records.outlet import AheadLevel, Outlet
-from langgraph_session_bridge.records.places import place, text
-from langgraph_session_bridge.records.runs import Run
+from langgraph_session_bridge.records.recorder.answers import Asked, answers, asked
+from langgraph_session_bridge.records.recorder.outlet import AheadLevel, Outlet
+from langgraph_session_bridge.records.recorder.places import place, text
+from langgraph_session_bridge.records.recorder.runs import Run
 from langgraph_session_bridge.records.tools import (
     EndStatus,
     answer_facet,

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from langgraph_session_bridge.records.places import Ids, text
+from langgraph_session_bridge.records.recorder.places import Ids, text
 from langgraph_session_bridge.storage.facets import Facet
 
 _NODE_TAG = "graph:step:"

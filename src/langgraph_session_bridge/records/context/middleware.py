@@ -8,10 +8,10 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import AnyMessage, HumanMessage
 
+from langgraph_session_bridge.records.context.queue import ContextQueues
+from langgraph_session_bridge.records.context.telling import QueuedContext, Render, extended, rendered, with_context
+from langgraph_session_bridge.records.context.waiting import Taking
 from langgraph_session_bridge.records.models import ContextKind
-from langgraph_session_bridge.records.queue import ContextQueues
-from langgraph_session_bridge.records.telling import QueuedContext, Render, extended, rendered, with_context
-from langgraph_session_bridge.records.waiting import Taking
 
 
 class ContextMiddleware(AgentMiddleware[Any, Any, Any]):

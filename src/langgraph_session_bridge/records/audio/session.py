@@ -15,11 +15,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from langgraph_session_bridge.records.audio_models import Activity, ArtifactKind, Direction, Speaker
-from langgraph_session_bridge.records.audio_reading import ARTIFACT, KIND, MESSAGE, RECORD_ID, first_rank, read_audio
-from langgraph_session_bridge.records.coalescing import Build, Coalescer
-from langgraph_session_bridge.records.counting import CLOCK, REGISTERS, SKETCHES, TOTALS, Path, Tally
-from langgraph_session_bridge.records.no_audio import checked, given, nanoseconds, one_of, text, whole
+from langgraph_session_bridge.records.audio.coalescing import Build, Coalescer
+from langgraph_session_bridge.records.audio.counting import CLOCK, REGISTERS, SKETCHES, TOTALS, Path, Tally
+from langgraph_session_bridge.records.audio.models import Activity, ArtifactKind, Direction, Speaker
+from langgraph_session_bridge.records.audio.no_audio import checked, given, nanoseconds, one_of, text, whole
+from langgraph_session_bridge.records.audio.reading import ARTIFACT, KIND, MESSAGE, RECORD_ID, first_rank, read_audio
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import Facet

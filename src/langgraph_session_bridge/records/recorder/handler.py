@@ -17,13 +17,13 @@ from langgraph.callbacks import GraphInterruptEvent, GraphLifecycleEvent, GraphR
 from langgraph.errors import ParentCommand
 
 from langgraph_session_bridge.errors import SessionBridgeError
-from langgraph_session_bridge.records.border import bordered
-from langgraph_session_bridge.records.capture import Capture
-from langgraph_session_bridge.records.executions import Executions
-from langgraph_session_bridge.records.noting import NotingHandler
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.outbox import Receipt, Sink
-from langgraph_session_bridge.records.outlet import AheadLevel, Emit, Outlet, WriteAhead
-from langgraph_session_bridge.records.runs import Run
+from langgraph_session_bridge.records.recorder.border import bordered
+from langgraph_session_bridge.records.recorder.executions import Executions
+from langgraph_session_bridge.records.recorder.noting import NotingHandler
+from langgraph_session_bridge.records.recorder.outlet import AheadLevel, Emit, Outlet, WriteAhead
+from langgraph_session_bridge.records.recorder.runs import Run
 from langgraph_session_bridge.records.tools import KIND as TOOL
 
 Settle = Callable[[str, str], None]

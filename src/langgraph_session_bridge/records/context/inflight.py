@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from langgraph_session_bridge.records.telling import QueuedContext
+from langgraph_session_bridge.records.context.telling import QueuedContext
 
 _SETTLED_MAX = 10_000
 

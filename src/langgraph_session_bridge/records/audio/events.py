@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from langgraph_session_bridge.records.audio_models import Activity, ArtifactKind, Direction, Speaker
+from langgraph_session_bridge.records.audio.models import Activity, ArtifactKind, Direction, Speaker
 from langgraph_session_bridge.records.outbox import Receipt
 
 

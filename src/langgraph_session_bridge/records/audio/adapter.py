@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from langgraph_session_bridge.records.audio_events import AudioEvents
+from langgraph_session_bridge.records.audio.events import AudioEvents
 from langgraph_session_bridge.records.outbox import Receipt
 
 _CONNECTION = ("transport", "stream_id")

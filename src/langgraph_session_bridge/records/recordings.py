@@ -7,14 +7,14 @@ import contextlib
 import logging
 
 from langgraph_session_bridge.errors import SessionBridgeError
-from langgraph_session_bridge.records.audio_sessions import AudioSessions
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.audio.sessions import AudioSessions
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.context.queue import ContextQueues
 from langgraph_session_bridge.records.finding import PipelineFinder
 from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.outbox import Outbox
-from langgraph_session_bridge.records.queue import ContextQueues
-from langgraph_session_bridge.records.recorder import SessionRecorder
+from langgraph_session_bridge.records.recorder.handler import SessionRecorder
 from langgraph_session_bridge.records.settling import settle
 from langgraph_session_bridge.storage.runtime import Runtime
 
@@ -64,8 +64,8 @@ class Recordings:
     async def _settled(self, thread_id: str) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             try:
-                recording = (await self._runtime.pipeline()).records
-                await settle(recording, thread_id, self.recorder.runs_of, self._runtime.settings.record_ack)
+                store = (await self._runtime.pipeline()).records
+                await settle(store, thread_id, self.recorder.runs_of, self._runtime.settings.record_ack)
             except SessionBridgeError as error:
                 logger.warning("Whether tool calls of thread %r were cut off is not known yet: %s", thread_id, error)
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from langgraph_session_bridge.records import otel
-from langgraph_session_bridge.records.no_audio import checked
+from langgraph_session_bridge.records.audio.no_audio import checked
+from langgraph_session_bridge.records.audio.sketch import Sketch
 from langgraph_session_bridge.records.otel import Attribute
-from langgraph_session_bridge.records.sketch import Sketch
 
 ConnectionState = Literal["idle", "connecting", "open", "closed", "lost"]
 Activity = Literal["idle", "listening", "speaking", "recording", "processing"]

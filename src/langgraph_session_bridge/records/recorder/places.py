@@ -8,8 +8,8 @@ from typing import Any
 
 from langgraph.runtime import ExecutionInfo, get_runtime
 
-from langgraph_session_bridge.records.capture import Capture
-from langgraph_session_bridge.records.plain import canonical, plain
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.capture.plain import canonical, plain
 
 _NAMED = ("session_id", "user_id", "branch_id")
 _KNOWN = {*_NAMED, "thread_id", "checkpoint_ns", "checkpoint_id", "task_id", "run_id", "assistant_id", "graph_id"}

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError, ValueTooLargeError
-from langgraph_session_bridge.records.sketch import NANOSECONDS
+from langgraph_session_bridge.records.audio.sketch import NANOSECONDS
 
 LONGEST_ENCODED = 1024
 """So many characters of nothing but base64 may be an identifier or a token; more are content."""

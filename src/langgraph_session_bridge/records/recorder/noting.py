@@ -10,13 +10,13 @@ from langchain_core.documents import Document
 from langchain_core.outputs import LLMResult
 from langgraph.callbacks import GraphCallbackHandler
 
-from langgraph_session_bridge.records.border import bordered
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.contexts import CONTEXT_INJECTED
-from langgraph_session_bridge.records.observing import Observed, answer_of
-from langgraph_session_bridge.records.outlet import Outlet
-from langgraph_session_bridge.records.retrievals import Retrievals
-from langgraph_session_bridge.records.runs import Run, Runs
+from langgraph_session_bridge.records.recorder.border import bordered
+from langgraph_session_bridge.records.recorder.observing import Observed, answer_of
+from langgraph_session_bridge.records.recorder.outlet import Outlet
+from langgraph_session_bridge.records.recorder.retrievals import Retrievals
+from langgraph_session_bridge.records.recorder.runs import Run, Runs
 
 
 class NotingHandler(GraphCallbackHandler):

@@ -13,12 +13,12 @@ from langchain_core.outputs import LLMResult
 from langgraph.callbacks import GraphInterruptEvent, GraphLifecycleEvent
 from langgraph.errors import GraphBubbleUp
 
-from langgraph_session_bridge.records.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.capture.plain import plain
 from langgraph_session_bridge.records.happenings import event_facet, told
-from langgraph_session_bridge.records.outlet import Outlet
-from langgraph_session_bridge.records.places import place, text
-from langgraph_session_bridge.records.plain import plain
-from langgraph_session_bridge.records.runs import Run
+from langgraph_session_bridge.records.recorder.outlet import Outlet
+from langgraph_session_bridge.records.recorder.places import place, text
+from langgraph_session_bridge.records.recorder.runs import Run
 
 
 def answer_of(response: LLMResult) -> AIMessage | None:

@@ -1,0 +1,1 @@
+"""The recorder: LangChain's and LangGraph's callbacks become records."""
