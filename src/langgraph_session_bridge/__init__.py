@@ -5,6 +5,7 @@ from __future__ import annotations
 from langgraph_session_bridge.bridge import SessionBridge
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.checkpoint.sweeping import SweepReport
+from langgraph_session_bridge.condense import Condenser
 from langgraph_session_bridge.errors import (
     BacklogFullError,
     ClosedError,
@@ -17,12 +18,14 @@ from langgraph_session_bridge.errors import (
     InvalidInputError,
     InvalidTypeError,
     JournalUnavailableError,
+    OutsideRunError,
     PurgeIncompleteError,
     RefusedError,
     SessionBridgeError,
     UnavailableError,
     ValueTooLargeError,
 )
+from langgraph_session_bridge.records import ainject_context, idempotency_key, inject_context
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.shutdown import drain_on_signals
 from langgraph_session_bridge.storage.health import Health
@@ -32,6 +35,7 @@ from langgraph_session_bridge.storage.stats import Stats
 __all__ = [
     "BacklogFullError",
     "ClosedError",
+    "Condenser",
     "ConfigurationError",
     "DataIntegrityError",
     "DeadLetter",
@@ -43,6 +47,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidTypeError",
     "JournalUnavailableError",
+    "OutsideRunError",
     "PurgeIncompleteError",
     "RefusedError",
     "SessionBridge",
@@ -53,5 +58,8 @@ __all__ = [
     "SweepReport",
     "UnavailableError",
     "ValueTooLargeError",
+    "ainject_context",
     "drain_on_signals",
+    "idempotency_key",
+    "inject_context",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -19,6 +19,7 @@ from langgraph_session_bridge.condense.transcripts import Transcripts, View
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
 from langgraph_session_bridge.errors import ConfigurationError
 from langgraph_session_bridge.records.audio.session import AudioSession
+from langgraph_session_bridge.records.capture.capture import Redactor
 from langgraph_session_bridge.records.context.queue import ContextQueue
 from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.listeners import Callback
@@ -64,28 +65,38 @@ class SessionBridge:
     mongodb_uri: str
     redis_url: str | None
 
-    def __init__(self, saver: SessionBridgeSaver, *, servers: EmbeddedServers | None = None) -> None:
+    def __init__(
+        self,
+        saver: SessionBridgeSaver,
+        *,
+        servers: EmbeddedServers | None = None,
+        redactors: Sequence[Redactor] = (),
+    ) -> None:
         """Takes over a saver (and embedded servers): closing the bridge closes them. Prefer the class methods."""
         self.saver = saver
         self._servers = servers
-        self._recording = Recordings(saver._runtime)
+        self._recording = Recordings(saver._runtime, redactors)
         self.recorder, self.records = self._recording.recorder, self._recording.ledger
         self.archive = RecordArchive(saver._runtime, saver.serde)
         self._transcripts = Transcripts(saver.aget_tuple, self.archive)
 
     @classmethod
-    def from_conn_string(cls, mongodb_uri: str, redis_url: str | None = None, **settings: Any) -> Self:
+    def from_conn_string(
+        cls, mongodb_uri: str, redis_url: str | None = None, *, redactors: Sequence[Redactor] = (), **settings: Any
+    ) -> Self:
         """A bridge to servers that run elsewhere.
 
         Args:
             mongodb_uri: For example `mongodb://localhost:27017/?replicaSet=rs0`.
             redis_url: For example `redis://localhost:6379/0`; `None` for MongoDB only.
+            redactors: Functions that get each text (and each key) of a record and return it without what must not be
+                stored, besides the library's own redaction of secrets.
             **settings: As for `SessionBridgeSaver.from_conn_string`.
 
         Raises:
             ConfigurationError: An address or setting cannot be used.
         """
-        bridge = cls(SessionBridgeSaver.from_conn_string(mongodb_uri, redis_url, **settings))
+        bridge = cls(SessionBridgeSaver.from_conn_string(mongodb_uri, redis_url, **settings), redactors=redactors)
         bridge.mongodb_uri, bridge.redis_url = mongodb_uri, redis_url
         return bridge
 
@@ -106,7 +117,9 @@ class SessionBridge:
         return cls.from_conn_string(uri, os.environ.get(REDIS_URL_VARIABLE) or None, **settings)
 
     @classmethod
-    def embedded(cls, path: str | os.PathLike[str] | None = None, **settings: Any) -> Self:
+    def embedded(
+        cls, path: str | os.PathLike[str] | None = None, *, redactors: Sequence[Redactor] = (), **settings: Any
+    ) -> Self:
         """A bridge to a real mongod and a real Valkey on this machine, started if no other process did.
 
         All processes that name the same directory share one pair; the last to close stops it. Needs the extra
@@ -114,6 +127,7 @@ class SessionBridge:
 
         Args:
             path: Directory of the servers' data; a directory of the user's by default.
+            redactors: As for `from_conn_string`.
             **settings: As for `SessionBridgeSaver.from_conn_string`.
 
         Raises:
@@ -124,6 +138,7 @@ class SessionBridge:
             bridge = cls(
                 SessionBridgeSaver.from_conn_string(servers.mongodb_uri, servers.redis_url, **settings),
                 servers=servers,
+                redactors=redactors,
             )
         except BaseException:
             servers.detach()
@@ -182,7 +197,8 @@ class SessionBridge:
         Raises:
             InvalidInputError: The id cannot be used.
         """
-        return self._recording.queues.of(session_of(session).thread_id)
+        ids = session_of(session)
+        return self._recording.queues.of(ids.thread_id, **ids.fields)
 
     def context_middleware(self, **how: Any) -> ContextMiddleware:
         """Middleware for `langchain.agents.create_agent` that tells the model what is queued (extra `agents`).

@@ -17,9 +17,9 @@ from langgraph_session_bridge.embedded import EmbeddedServers, down
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_settings_of_the_user_or_the_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith("LSB_"):
+        if name.startswith("LSB_") or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("LSB_EMBEDDED_DIR", str(tmp_path / "nothing-runs-here"))
 

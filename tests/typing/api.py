@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from langgraph_session_bridge import (
     BacklogFullError,
+    Condenser,
     DeadLetter,
     Health,
     SessionBridge,
@@ -20,6 +21,14 @@ from langgraph_session_bridge import (
     Settings,
     Stats,
     UnavailableError,
+)
+from langgraph_session_bridge.records import (
+    AudioSessionMetadata,
+    ContextInjectionRecord,
+    Event,
+    QueuedContext,
+    Receipt,
+    ToolExecutionRecord,
 )
 
 URI = "mongodb://localhost:27017/?replicaSet=rs0"
@@ -75,3 +84,30 @@ def errors(error: SessionBridgeError) -> None:
 
 def settings() -> Settings:
     return Settings.create(database="agents", flush_interval_s=0.1)
+
+
+async def with_records(bridge: SessionBridge) -> None:
+    config: RunnableConfig = bridge.config("s", user_id="u")
+    receipt: Receipt = bridge.records.record_tool_execution("s", "search", arguments={"q": 1}, result="found")
+    await receipt
+    calls: list[ToolExecutionRecord] = await bridge.records.tool_executions("s", status=["success", "error"], limit=5)
+    async for told in bridge.records.context_injections("s", kind="memory"):
+        one: ContextInjectionRecord = told
+        print(one.status, one.to_otel_attributes())
+    queued: QueuedContext | None = await bridge.context("s").aput("Be brief.", priority=2, ttl_s=60.0)
+    bridge.audio("s").chunk("in", 640, 0.02)
+    heard: list[AudioSessionMetadata] = await bridge.records.audio("s")
+    off = bridge.on("tool.completed", _listen)
+    off()
+    print(config, calls, queued, heard)
+
+
+def _listen(event: Event) -> None:
+    print(event.name, event.thread_id)
+
+
+def with_condenser(bridge: SessionBridge) -> None:
+    condenser = Condenser(trigger=("messages", 100), keep=("messages", 50), archive=bridge.archive)
+    bridge.guard(condenser)
+    for message in bridge.messages("s", view="full"):
+        print(message.text)

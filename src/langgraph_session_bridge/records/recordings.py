@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.records.audio.sessions import AudioSessions
-from langgraph_session_bridge.records.capture.capture import Capture
+from langgraph_session_bridge.records.capture.capture import Capture, Redactor
 from langgraph_session_bridge.records.context.queue import ContextQueues
 from langgraph_session_bridge.records.finding import PipelineFinder
 from langgraph_session_bridge.records.ledger import Ledger
@@ -24,12 +25,15 @@ logger = logging.getLogger(__name__)
 class Recordings:
     """What a bridge records with, by the settings of its saver."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        """Records through a saver's pipeline."""
+    def __init__(self, runtime: Runtime, redactors: Sequence[Redactor] = ()) -> None:
+        """Records through a saver's pipeline; `redactors` see each text before it is cut and stored."""
         settings = runtime.settings
         self._runtime = runtime
         self.capture = Capture(
-            level=settings.capture, redact_keys=settings.redact_keys, max_value_bytes=settings.capture_max_bytes
+            level=settings.capture,
+            redact_keys=settings.redact_keys,
+            redactors=tuple(redactors),
+            max_value_bytes=settings.capture_max_bytes,
         )
         self.outbox = Outbox(runtime)
         self.listeners = Listeners(runtime)

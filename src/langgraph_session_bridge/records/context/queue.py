@@ -67,11 +67,11 @@ class ContextQueues:
         )
         self._capture, self._max_items = capture or Capture(), max_items
 
-    def of(self, thread_id: str) -> ContextQueue:
-        """The queue of a thread."""
+    def of(self, thread_id: str, **ids: str) -> ContextQueue:
+        """The queue of a thread; what is queued says the ids of its session and user, if they are given."""
         if not thread_id:
             raise InvalidInputError("A context queue needs the thread_id of its session.")
-        return ContextQueue(Waiting(self._channels, thread_id), self._capture, self._max_items)
+        return ContextQueue(Waiting(self._channels, thread_id), self._capture, self._max_items, ids)
 
 
 class ContextQueue:
@@ -80,8 +80,9 @@ class ContextQueue:
     Methods with an `a` in front are coroutines, the others are for code without an event loop.
     """
 
-    def __init__(self, waiting: Waiting, capture: Capture, max_items: int) -> None:
+    def __init__(self, waiting: Waiting, capture: Capture, max_items: int, ids: Mapping[str, str]) -> None:
         """See `ContextQueues.of`."""
+        self._ids = ids
         self.thread_id = waiting.thread_id
         self._waiting, self._channels = waiting, waiting.channels
         self._capture, self._max_items = capture, max_items
@@ -163,7 +164,9 @@ class ContextQueue:
         crowd = sorted([*await self._waiting.find(), item], key=lambda one: (one.priority, one.order, one.queued_at))
         surplus = crowd[: max(0, len(crowd) - self._max_items)]
         times = {"queued_at": item.queued_at} | ({"expires_at": item.expires_at} if item.expires_at else {})
-        start = start_facet(given, self._capture, id=item.id, origin="api", priority=item.priority, **times)
+        start = start_facet(
+            given, self._capture, id=item.id, origin="api", priority=item.priority, **self._ids, **times
+        )
         receipt = self._channels.sink.add(self.thread_id, [start, payload_facet(item.id, item.content, item.role)])
         self._channels.tell("queued", item)
         if surplus:
