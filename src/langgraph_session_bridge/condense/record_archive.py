@@ -33,7 +33,7 @@ class RecordArchive:
         """Archives through a saver's pipeline."""
         self._runtime = runtime
         self._serde = serde
-        self._level = level
+        self._level: Level = level
 
     async def keep(self, thread_id: str, messages: Sequence[ArchivedMessage], condensation: Condensation) -> None:
         """Stores removed and replaced messages, then the record of why; the same again changes nothing.

@@ -40,15 +40,19 @@ class Rule(Protocol):
     @property
     def name(self) -> str:
         """Names the rule in violations and reasons."""
+        ...
 
     def protects(self, chat: Chat) -> Iterable[int]:
         """Messages that must stay."""
+        ...
 
     def prefers(self, chat: Chat) -> Iterable[int]:
         """Messages that go last, and only if what must stay would start the condenser again."""
+        ...
 
     def broken(self, after: Chat, before: Chat | None) -> Iterator[Violation]:
         """What a result breaks; rules about what stays need the list `before`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,7 @@ class CurrentTurnStays(_Pin):
         """The question and the latest step, or everything from the question on."""
         if self.whole:
             return chat.turn
-        last = chat.units[-1:] and chat.units[chat.unit_of[-1]]
+        last = chat.units[chat.unit_of[-1]] if chat.units else ()
         return sorted({*chat.question, *last})
 
     def prefers(self, chat: Chat) -> Iterable[int]:

@@ -24,6 +24,7 @@ class Strategy(Protocol):
     @property
     def name(self) -> str:
         """Names the strategy in plans and records."""
+        ...
 
     @property
     def keep(self) -> Size | None:

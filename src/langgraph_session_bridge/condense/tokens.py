@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -65,7 +65,7 @@ def token_sizes(tokens: Tokens | object) -> Callable[[Sequence[BaseMessage]], li
     if not callable(tokens):
         message = f"tokens={tokens!r} is no way to count; use 'approximate', 'reported', a function or a model."
         raise ConfigurationError(message)
-    counter = tokens
+    counter = cast("TokenCounter", tokens)
     return lambda messages: [counter([message]) for message in messages]
 
 

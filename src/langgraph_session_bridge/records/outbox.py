@@ -217,7 +217,7 @@ class Outbox:
 
     async def _sent(self, thread_id: str, letters: Sequence[_Letter]) -> Exception | None:
         """Sends letters in one step, at the highest level among them; returns what went wrong."""
-        level = max((letter.level for letter in letters), key=_LEVELS.index)
+        level = _LEVELS[max(_LEVELS.index(letter.level) for letter in letters)]
         try:
             pipeline = await self._runtime.pipeline()
             await pipeline.records.put_packed(thread_id, joined([letter.raw for letter in letters]), level)

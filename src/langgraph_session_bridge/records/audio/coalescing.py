@@ -35,7 +35,8 @@ class Coalescer:
     """
 
     def __init__(self, sink: Sink, thread_id: str, level: Level | None = None) -> None:
-        self._sink, self._thread_id, self._level = sink, thread_id, level
+        self._sink, self._thread_id = sink, thread_id
+        self._level: Level | None = level
         self._pending: dict[str, Build] = {}
         self._current, self._next = Receipt(), Receipt()
         self._current.settle(None)

@@ -48,7 +48,7 @@ def read_audio(stored: StoredRecord) -> AudioSessionMetadata:
         connection=AudioConnection(**registers["connection"]),
         format=AudioFormat(**registers["format"]),
         activity=AudioActivity(**registers["activity"]),
-        counters=AudioCounters(**_in_seconds(totals["counters"])),
+        counters=AudioCounters.model_validate(_in_seconds(totals["counters"])),
         latency={path[1]: LatencySummary.of(sketch) for path, sketch in sorted(read_sketches(stored).items())},
         usage=[
             AudioUsage(provider=provider, model=model, **amounts)

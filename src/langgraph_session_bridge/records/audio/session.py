@@ -69,7 +69,8 @@ class AudioSession:
         self.thread_id = thread_id
         self._rest_s = publish_interval_s
         self._coalescers = set() if coalescers is None else coalescers
-        self._sink, self._owner, self._level, self._now = sink, owner, level, now
+        self._sink, self._owner, self._now = sink, owner, now
+        self._level: Level | None = level
         self._life = self._begin()
 
     # Connection

@@ -72,7 +72,8 @@ class WriteAhead:
 
     def __init__(self, outlet: Outlet, level: AheadLevel, timeout_s: float) -> None:
         """Waits for a level, `off` for none."""
-        self._outlet, self.level, self._timeout_s = outlet, level, timeout_s
+        self._outlet, self._timeout_s = outlet, timeout_s
+        self.level: AheadLevel = level
 
     def wait(self, receipt: Receipt) -> None:
         """Blocks the tool's thread."""
