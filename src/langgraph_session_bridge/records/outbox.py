@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
-import contextlib
 import logging
 import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +21,8 @@ from langgraph_session_bridge.errors import (
     SessionBridgeError,
     UnavailableError,
 )
+from langgraph_session_bridge.records.receipts import Receipt as Receipt
+from langgraph_session_bridge.records.receipts import settle_all
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import Facet, joined, packed
 from langgraph_session_bridge.storage.runtime import Runtime
@@ -34,45 +34,6 @@ _STEP_BYTES = 1024 * 1024
 """About as much goes in one step of a thread."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _EXIT_S = 5.0
-
-
-class Receipt:
-    """Tells when what was handed over is stored at its level: `await` it, or `wait` for it; or forget it."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self) -> None:
-        self._future: concurrent.futures.Future[None] = concurrent.futures.Future()
-
-    @property
-    def done(self) -> bool:
-        """Whether it is stored, or failed for good."""
-        return self._future.done()
-
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Blocks this thread until it is stored.
-
-        Raises:
-            TimeoutError: It is not, after so many seconds; it may be later.
-            SessionBridgeError: It never will be; the error says why.
-        """
-        self._future.result(timeout_s)
-
-    def __await__(self) -> Generator[Any, None, None]:
-        """Waits in any event loop; raises as `wait`. Giving up waiting does not take back what was handed over."""
-        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
-
-    def when_done(self, callback: Callable[[BaseException | None], object]) -> None:
-        """Calls back once, from any thread, with what went wrong or None; at once if that is known already."""
-        self._future.add_done_callback(lambda future: callback(future.exception()))
-
-    def settle(self, error: BaseException | None = None) -> None:
-        """Says how it ended; the first word counts."""
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            if error is None:
-                self._future.set_result(None)
-            else:
-                self._future.set_exception(error)
 
 
 class Sink(Protocol):
@@ -115,6 +76,7 @@ class Outbox:
 
     def _reset(self) -> None:
         self._queues: dict[str, _Queue] = {}
+        self._ready: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = self._waiting_bytes = 0
         self._closed = self._given_up = False
@@ -146,6 +108,7 @@ class Outbox:
         letter = _Letter(packed(facets), len(facets), level or self._runtime.settings.record_ack, receipt)
         if os.getpid() != self._pid:
             self._reset()
+        wake = False
         with self._lock:
             if self._closed:
                 raise ClosedError("This bridge was closed; records have nowhere to go.")
@@ -155,11 +118,14 @@ class Outbox:
                 self._waiting_bytes += len(letter.raw)
                 queue = self._queues.setdefault(thread_id, _Queue())
                 queue.letters.append(letter)
-                wake, queue.busy = not queue.busy, True
+                if not queue.busy:
+                    queue.busy = True
+                    self._ready.append(thread_id)
+                    wake = len(self._ready) == 1  # else somebody woke the loop for those before it
         if full is not None:
             self._drop(letter, full)
         elif wake:
-            self._runtime.home.call_soon_threadsafe(self._start, thread_id)
+            self._runtime.home.call_soon_threadsafe(self._start)
         return receipt
 
     def _no_room(self, letter: _Letter) -> BacklogFullError | None:
@@ -180,10 +146,13 @@ class Outbox:
 
     # Sending
 
-    def _start(self, thread_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._send_all(thread_id), name="lsb-outbox")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start(self) -> None:
+        with self._lock:
+            ready, self._ready = self._ready, []
+        for thread_id in ready:
+            task = asyncio.get_running_loop().create_task(self._send_all(thread_id), name="lsb-outbox")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _send_all(self, thread_id: str) -> None:
         pause = _FIRST_PAUSE_S
@@ -236,8 +205,7 @@ class Outbox:
         with self._lock:
             self._waiting -= sum(letter.count for letter in letters)
             self._waiting_bytes -= sum(len(letter.raw) for letter in letters)
-        for letter in letters:
-            letter.receipt.settle(None if journaled and letter.level != "majority" else error)
+        settle_all((letter.receipt, None if journaled and letter.level != "majority" else error) for letter in letters)
 
     # Closing
 
