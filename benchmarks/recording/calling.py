@@ -21,7 +21,7 @@ from levels.putting import ALWAYS, EVERYSEC
 from levels.samples import Samples
 
 from langgraph_session_bridge import SessionBridge
-from recording.stopwatch import Stopwatch
+from recording.stopwatch import Spent, Stopwatch
 
 WITHOUT = "no recorder"
 LEVELS = ("off", "cache", "aof", "majority")
@@ -58,9 +58,9 @@ class Seen:
     wait: Samples = field(default_factory=Samples)
     others: float = 0.0
 
-    def add(self, whole: list[float], watch: Stopwatch | None, seconds: float) -> None:
+    def add(self, whole: list[float], watch: Stopwatch | None, spent: Spent) -> None:
         """Takes over one burst."""
-        self.whole.add(Samples(whole, seconds, 0.0, len(whole)))
+        self.whole.add(Samples(whole, *spent, len(whole)))
         if watch is None:
             return
         for times in watch.calls.values():
@@ -103,10 +103,14 @@ class Caller:
 
     async def burst(
         self, sessions: int, calls: int, threads: ThreadPoolExecutor | None, size: int = 0, *, flush: bool = True
-    ) -> float:
-        """All sessions at once, each with so many calls at once; returns seconds."""
+    ) -> Spent:
+        """All sessions at once, each with so many calls at once.
+
+        Returns:
+            How long that took, and the time of the processor that this process used until all was flushed.
+        """
         given = [self._given(calls, size) for _ in range(sessions)]
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         if threads is None:
             await asyncio.gather(*[self._graph.ainvoke(*one) for one in given])
         else:
@@ -116,12 +120,12 @@ class Caller:
         if self.bridge is not None and flush:
             await asyncio.to_thread(self.bridge._recording.outbox.drain, 60)
             await self.bridge.saver.aflush()  # so that it does not disturb the next
-        return seconds
+        return seconds, time.process_time() - cpu
 
-    def take(self, seen: Seen | None, seconds: float) -> None:
+    def take(self, seen: Seen | None, spent: Spent) -> None:
         """Moves what was measured to a row, or drops it."""
         if seen is not None:
-            seen.add(self.whole[:], self.watch, seconds)
+            seen.add(self.whole[:], self.watch, spent)
         self.whole.clear()
         if self.watch is not None:
             self.watch.forget()
@@ -153,7 +157,7 @@ async def measure(
         for number in range(rounds + 1):
             for name in random.sample([*callers], len(callers)):
                 await lab.fsync(EVERYSEC if name in RELAXED else ALWAYS)
-                seconds = await callers[name].burst(sessions, calls, threads if sync else None, size)
-                callers[name].take(rows[name] if number else None, seconds)
+                spent = await callers[name].burst(sessions, calls, threads if sync else None, size)
+                callers[name].take(rows[name] if number else None, spent)
     await lab.fsync(ALWAYS)
     return rows

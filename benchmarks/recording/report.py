@@ -21,18 +21,15 @@ def two(samples: Samples) -> str:
 
 def print_calls(title: str, rows: Mapping[str, Seen], *, target: bool = True) -> None:
     """One row for each level."""
+    columns = ("whole call", "hooks, own", "own, cpu", "write-ahead wait")
     print(f"\n{title}")
-    print(
-        f"{'':14} {'whole call':>19} {'hooks, own':>19} {'own, cpu':>19} {'write-ahead wait':>19} {'other':>8} {'':>7}"
-    )
-    print(
-        f"{'':14} {'p50 ms':>9} {'p99 ms':>9}" + f" {'p50 ms':>9} {'p99 ms':>9}" * 3 + f" {'hooks ms':>8} {'per s':>7}"
-    )
+    print(f"{'':12}{''.join(f'{name:>20}' for name in columns)} {'other':>8} {'all':>7}")
+    print(f"{'':12}{(f'{'p50 ms':>10}' + f'{'p99 ms':>10}') * 4} {'hooks ms':>8} {'cpu ms':>7} {'per s':>7}")
     for name, seen in rows.items():
-        others = f"{seen.others / seen.whole.calls:8.3f}" if name != WITHOUT else " " * 8
-        line = f"{name:14} {two(seen.whole)} {two(seen.own)} {two(seen.cpu)} {two(seen.wait)} {others}"
+        others = "" if name == WITHOUT else f"{seen.others / seen.whole.calls:.3f}"
+        line = f"{name:12} {two(seen.whole)} {two(seen.own)} {two(seen.cpu)} {two(seen.wait)} {others:>8}"
         wanted = verdict(seen.own.quantile(0.99) < OWN_MS, f"own p99 < {OWN_MS:g} ms") if seen.own.times else ""
-        print(f"{line} {seen.whole.rate:7,.0f}  {wanted if target else ''}".rstrip())
+        print(f"{line} {seen.whole.cpu_ms:7.2f} {seen.whole.rate:7,.0f}  {wanted if target else ''}".rstrip())
 
 
 def print_seen(found: Mapping[str, Samples]) -> None:
