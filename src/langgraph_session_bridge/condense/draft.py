@@ -56,6 +56,7 @@ class Draft:
     request: SummaryRequest | None = None
     room: dict[Unit, int] = field(default_factory=dict)
     _sizes: dict[Unit, list[int]] = field(default_factory=dict)
+    _totals: dict[Unit, int] = field(default_factory=dict)
     _pins: tuple[dict[int, str], dict[int, str]] | None = None
 
     def __post_init__(self) -> None:
@@ -66,8 +67,10 @@ class Draft:
     def sizes(self, unit: Unit) -> list[int]:
         """The size of each message as it is now."""
         if unit not in self._sizes:
-            messages = [self.swaps.get(i, m) for i, m in enumerate(self.chat.messages)]
-            self._sizes[unit] = self._measured(unit, messages)
+            swaps, messages = self.swaps, self.chat.messages
+            now = [swaps.get(i, m) for i, m in enumerate(messages)] if swaps else messages
+            sizes = self._sizes[unit] = self._measured(unit, now)
+            self._totals[unit] = sum(size for size, gone in zip(sizes, self.gone, strict=True) if not gone)
         return self._sizes[unit]
 
     def _measured(self, unit: Unit, messages: Sequence[BaseMessage]) -> list[int]:
@@ -81,8 +84,8 @@ class Draft:
 
     def total(self, unit: Unit) -> int:
         """The size of all that stays."""
-        left = sum(size for size, gone in zip(self.sizes(unit), self.gone, strict=True) if not gone)
-        return left + self.room.get(unit, 0)
+        self.sizes(unit)
+        return self._totals[unit] + self.room.get(unit, 0)
 
     def over(self) -> int:
         """How much is still to go."""
@@ -140,24 +143,32 @@ class Draft:
         Returns:
             Their messages.
         """
-        dropped = [index for unit in units for index in self.chat.units[unit]]
+        dropped = sorted([index for unit in units for index in self.chat.units[unit]])
         for index in dropped:
             self.gone[index] = True
             self.reasons[index] = reason
-        return sorted(dropped)
+        self._resize(dropped, -1)
+        return dropped
 
-    def restore(self, indexes: Iterable[int]) -> None:
+    def _resize(self, indexes: Sequence[int], sign: int) -> None:
+        for unit, sizes in self._sizes.items():
+            self._totals[unit] += sign * sum([sizes[index] for index in indexes])
+
+    def restore(self, indexes: Sequence[int]) -> None:
         """Takes back that messages go."""
         for index in indexes:
             self.gone[index] = False
             del self.reasons[index]
+        self._resize(indexes, 1)
 
     def swap(self, index: int, message: BaseMessage, reason: str) -> None:
         """Lets a message stand for another one of the same id."""
         self.swaps[index] = message
         self.reasons[index] = reason
         for unit, sizes in self._sizes.items():
-            sizes[index] = self._measured(unit, [message])[0]
+            size = self._measured(unit, [message])[0]
+            self._totals[unit] += size - sizes[index]
+            sizes[index] = size
 
     def messages(self) -> list[BaseMessage]:
         """What stays, as it is now."""

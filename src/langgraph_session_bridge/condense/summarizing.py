@@ -250,12 +250,11 @@ def expected_tokens(max_tokens: int, replaced: int) -> int:
     return max(PER_MESSAGE, min(max_tokens, replaced - 1))
 
 
-def covered_by(messages: Sequence[BaseMessage]) -> list[str]:
-    """Ids of the summaries among messages, and of those that went into them."""
+def covered_by(summaries: Sequence[BaseMessage]) -> list[str]:
+    """Ids of summaries, and of those that went into them."""
     ids: dict[str, None] = {}
-    for message in messages:
-        if mark_of(message).get("kind") == "summary" or message.additional_kwargs.get("lc_source") == "summarization":
-            ids.update(dict.fromkeys([str(message.id), *mark_of(message).get("covers", ())]))
+    for message in summaries:
+        ids.update(dict.fromkeys([str(message.id), *mark_of(message).get("covers", ())]))
     return list(ids)
 
 

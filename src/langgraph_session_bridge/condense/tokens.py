@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseLanguageModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -20,28 +20,30 @@ Tokens = Literal["approximate", "reported"] | TokenCounter | BaseLanguageModel[A
 """`approximate`: four characters a token, as LangChain counts. `reported`: the same, scaled by what the model's latest
 answer says it read and wrote. Or a function, or a model with a tokenizer."""
 
-CHARS_PER_TOKEN = 4.0
+CHARS_PER_TOKEN = 4
 PER_MESSAGE = 3
 MOST_SCALING = 1.25
 """Usage was reported for what the model saw then: tools too, and perhaps a longer history."""
 
-_ROLE_CHARS = {"human": 4, "ai": 9, "AIMessageChunk": 9, "HumanMessageChunk": 4, "system": 6, "tool": 4, "function": 8}
+_ROLE_CHARS = {"human": 4, "ai": 9, "AIMessageChunk": 9, "HumanMessageChunk": 4, "system": 6, "tool": 4}
+_AI_CHARS = _ROLE_CHARS["ai"]
 _SERDE = JsonPlusSerializer()
 
 
 def approximate(message: BaseMessage) -> int:
     """Tokens of one message as `count_tokens_approximately` counts them, which is slower for a plain one."""
-    content, role = message.content, _ROLE_CHARS.get(message.type)
+    content, kind, name = message.content, message.type, message.name
+    role = _ROLE_CHARS.get(kind)
     if role is None or not isinstance(content, str):
         return count_tokens_approximately([message])
     chars = len(content) + role
-    if message.name:
-        chars += len(message.name)
-    if isinstance(message, ToolMessage):
-        chars += len(message.tool_call_id)
-    elif isinstance(message, AIMessage) and message.tool_calls:
-        chars += len(repr(message.tool_calls))
-    return math.ceil(chars / CHARS_PER_TOKEN) + PER_MESSAGE
+    if name:
+        chars += len(name)
+    if kind == "tool":
+        chars += len(message.tool_call_id)  # type: ignore[attr-defined]
+    elif role == _AI_CHARS and (calls := message.tool_calls):  # type: ignore[attr-defined]
+        chars += len(repr(calls))
+    return -(-chars // CHARS_PER_TOKEN) + PER_MESSAGE
 
 
 def stored_bytes(message: BaseMessage) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
-from langgraph_session_bridge.condense.marks import is_summary, is_user, key_of
+from langgraph_session_bridge.condense.marks import is_summary, key_of, role_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,15 @@ class Chat:
         open_calls: dict[tuple[int, str], None] = {}
         units, unit_of = chat.units, chat.unit_of
         for index, message in enumerate(messages):
-            if isinstance(message, ToolMessage):
-                owner = latest.get(message.tool_call_id)
+            role = role_of(message)
+            if role == "tool":
+                call_id = message.tool_call_id  # type: ignore[attr-defined]
+                owner = latest.get(call_id)
                 if owner is not None:
-                    call = (owner, message.tool_call_id)
+                    call = (owner, call_id)
                     if call in open_calls:
                         del open_calls[call]
-                    elif not _is_invalid(messages[owner], message.tool_call_id):
+                    elif not _is_invalid(messages[owner], call_id):
                         chat.doubled.append(index)
                     unit_of.append(unit_of[owner])
                     units[unit_of[owner]].append(index)
@@ -66,18 +68,19 @@ class Chat:
                 chat.orphans.append(index)
             unit_of.append(len(units))
             units.append([index])
-            if isinstance(message, AIMessage):
-                for call_id in _calls(message):
-                    latest[call_id] = index
-                    open_calls[(index, call_id)] = None
-                for invalid in message.invalid_tool_calls:
+            if role == "ai":
+                for made in getattr(message, "tool_calls", ()):
+                    if call_id := made["id"]:
+                        latest[call_id] = index
+                        open_calls[(index, call_id)] = None
+                for invalid in getattr(message, "invalid_tool_calls", ()):
                     if invalid["id"]:
                         latest[invalid["id"]] = index
             elif is_summary(message):
                 chat.summaries.append(index)
-            elif is_user(message):
+            elif role == "human":
                 chat.users.append(index)
-            elif isinstance(message, SystemMessage) and len(chat.heads) == index:
+            elif role == "system" and len(chat.heads) == index:
                 chat.heads.append(index)
         chat.unresolved = [Call(*call) for call in open_calls]
         return chat
@@ -106,10 +109,6 @@ class Chat:
     def keys(self) -> list[str | int]:
         """What tells each message from the others."""
         return [key_of(message) for message in self.messages]
-
-
-def _calls(message: AIMessage) -> list[str]:
-    return [call["id"] for call in message.tool_calls if call["id"]]
 
 
 def _is_invalid(message: BaseMessage, call_id: str) -> bool:
