@@ -3,9 +3,9 @@
 Chats have a system message, 3-14 turns with 0-3 steps of 1-4 parallel calls whose results come back shuffled,
 sometimes a turn in flight, sometimes a pinned message. With `--odd` some turns have interleaved calls, doubled results,
 abandoned calls, greetings, two questions in a row, or a summary of an earlier condensation. Summaries are written by a
-function that takes no time. Numbers are chats in which a rule is broken, out of those that the condenser changed; `pins
-fit` are those where all that must stay, and a summary, fit into the budget. Milliseconds are CPU time of calls that
-changed something, update of the list included, taken by turns.
+function that takes no time. Numbers: chats in which a rule is broken, out of those that the condenser changed. `over`
+counts all chats that end above the budget, and `pins fit` those of them where all that must stay, and a summary, would
+fit. Milliseconds are CPU time of calls that changed something, update of the list included, taken by turns.
 
     python benchmarks/condensers.py                          # ours on 10,000 chats, everyone on 1,000: two minutes
     python benchmarks/condensers.py --chats 300 --peers 300 --odd 0.25
@@ -47,14 +47,14 @@ class Score:
         began = time.thread_time()
         after = contestant.run(list(before))
         took = time.thread_time() - began
+        if count_tokens_approximately(after) > budget:
+            self.broken["over"] += 1
+            self.broken["over, pins fit"] += fits
         if _same(before, after):
             return
         self.fired += 1
         self.ms.append(took * 1000)
         self.broken.update(name for name, check in CHECKS.items() if check(before, after))
-        if count_tokens_approximately(after) > budget:
-            self.broken["over"] += 1
-            self.broken["over, pins fit"] += fits
         self.broken["2nd pass"] += not _same(after, contestant.run(list(after)))
 
 
