@@ -22,7 +22,7 @@ from langgraph_session_bridge.condense.strategies import (
     ToolResultTruncation,
 )
 from langgraph_session_bridge.condense.summarizing import Summarizing
-from langgraph_session_bridge.errors import ConfigurationError
+from langgraph_session_bridge.errors import ConfigurationError, InvalidInputError
 
 
 def step(number: int, text: str = "found ", tool: str = "lookup") -> list[BaseMessage]:
@@ -62,6 +62,13 @@ def test_an_update_removes_by_id() -> None:
     update = plan.update("notes")["notes"]
     assert all(isinstance(m, RemoveMessage) for m in update)
     assert [m.id for m in update] == [m.id for m in plan.removed] == list(plan.reasons)
+
+
+def test_messages_without_ids_can_be_planned_but_not_updated() -> None:
+    plan = condenser().plan([m.model_copy(update={"id": None}) for m in chat(9)])
+    assert plan and len(plan.after) < 37 and validate(plan.after) == []
+    with pytest.raises(InvalidInputError, match="the list itself"):
+        plan.update()
 
 
 def test_a_plan_is_shown_as_text_as_a_table_and_as_html() -> None:
@@ -125,6 +132,8 @@ def test_a_large_first_message_is_bounded_not_lost() -> None:
     first = plan.after[1]
     assert first.id == "h0" and first.text.startswith("begin") and first.text.endswith("end") and len(first.text) < 400
     assert plan.tokens_after <= 300 and validate(plan.after, before=messages) == [] and not ours.plan(plan.after)
+    pinned = [messages[0], pin(messages[1]), *messages[2:]]
+    assert ours.plan(pinned).after[1] == pinned[1]
     image = {"type": "image_url", "image_url": {"url": "x" * 9000}}
     messages[1] = HumanMessage([{"type": "text", "text": "y" * 9000}, image], id="h0")
     assert isinstance(ours.plan(messages).after[1].content, str)

@@ -22,6 +22,7 @@ from langgraph_session_bridge.condense.summarizing import (
     summary_message,
     too_long,
 )
+from langgraph_session_bridge.errors import InvalidInputError
 
 _ID_BYTES = 12
 _REMOVE = RemoveMessage(id="")
@@ -78,9 +79,14 @@ class CondensationPlan:
 
         Without a summary only what goes and what changes is in it. A new message lands at the end with either reducer,
         so with a summary the list is taken apart and written again in order; use it in a step of its own.
+
+        Raises:
+            InvalidInputError: Messages have no ids, so a reducer could not tell them apart.
         """
         if not self:
             return {}
+        if not all(message.id for message in self.before):
+            raise InvalidInputError("Messages without ids can't be removed by id; `plan.after` is the list itself.")
         if not self.inserted:
             new = [message for _, message in self.replaced]
             return {key: [*(_remove(message) for message in self.removed), *new]}
