@@ -43,7 +43,7 @@ async def run(servers: EmbeddedServers, asked: argparse.Namespace) -> None:
         large = {name: callers[name] for name in (calling.WITHOUT, "cache")}
         found = await calling.measure(lab, large, 1, 1, 10 * rounds, size=calling.LARGE)
         print_calls("one tool call at a time, async, a result of 5 MB", found, target=False)
-        spread = {count: await seeing.measure(lab, count, asked.updates, asked.pause) for count in (1, sessions)}
+        spread = {count: await seeing.measure(lab, count, asked.updates, asked.rate) for count in (1, sessions)}
         print_seen({f"{count} session{'s' * (count > 1)}": samples for count, samples in spread.items()})
         both = {"all at once": True, "one after the other, flushed every 50 ms": False}
         measured = {name: await costs.measure(lab, sessions, calls, at_once=at_once) for name, at_once in both.items()}
@@ -59,7 +59,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=20, help="tool calls at once in each session")
     parser.add_argument("--rounds", type=int, default=3, help="bursts of each kind that count")
     parser.add_argument("--updates", type=int, default=500, help="updates that another process has to see")
-    parser.add_argument("--pause", type=float, default=0.5, help="mean pause between updates of a session, in seconds")
+    parser.add_argument(
+        "--rate", type=float, default=100.0, help="updates in a second, of all sessions together, at most"
+    )
     parser.add_argument("--backlog", type=int, default=5000, help="entries to drain in each round")
     return parser.parse_args()
 

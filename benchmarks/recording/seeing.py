@@ -73,8 +73,9 @@ async def watcher(lab: Lab, name: str) -> AsyncIterator[Watcher]:
         await listening
 
 
-async def measure(lab: Lab, sessions: int, updates: int, pause_s: float) -> Samples:
-    """Each session records, waits until it was seen, and rests; together they record all the updates."""
+async def measure(lab: Lab, sessions: int, updates: int, rate: float) -> Samples:
+    """Each session records, waits until it was seen, and rests, so that all together record at about this rate."""
+    pause_s = sessions / rate
     name = f"bench_{uuid.uuid4().hex[:8]}"
     settings: dict[str, Any] = {"database": name, "prefix": name}
     samples = Samples()

@@ -195,7 +195,7 @@ class Ledger(Entries):
 
         async def found() -> AsyncGenerator[BaseModel, None]:
             store = (await self._runtime.pipeline()).records
-            async for record in store.find(thread_id, [kind], before=older):
+            async for record in store.find(thread_id, [kind], before=older, wanted=limit):
                 yield self._custom.read(record)
 
         return Query(self._runtime, found, limit)
@@ -215,7 +215,8 @@ class Ledger(Entries):
 
         async def found() -> AsyncGenerator[Any, None]:
             store = (await self._runtime.pipeline()).records
-            stored = store.find(thread_id, [kind], query=query, keep=conditions.hold, before=older)
+            keep = conditions.hold
+            stored = store.find(thread_id, [kind], query=query, keep=keep, before=older, wanted=limit)
             async for page in _pages(stored, limit):
                 for record in await read(store, page):
                     if status is None or record.status in status:

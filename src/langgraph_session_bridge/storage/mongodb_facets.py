@@ -17,6 +17,10 @@ from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 _DUPLICATE_KEY = 11000
 _UPDATES_PER_COMMAND = 500
 _IDS_PER_QUERY = 1000
+_FEW = 50
+"""Who wants fewer records than this does not get MongoDB's first 101 in one answer."""
+_MORE = 8
+"""Some of what is found is passed over, because the journal knows more of it."""
 
 
 class MongoFacets(MongoRecords):
@@ -44,14 +48,24 @@ class MongoFacets(MongoRecords):
             await self._records.bulk_write([updates[failure["index"]] for failure in failures], ordered=False)
 
     async def records(
-        self, thread_id: str, generation: int, kinds: Sequence[str], query: Mapping[str, Any], *, before: str | None
+        self,
+        thread_id: str,
+        generation: int,
+        kinds: Sequence[str],
+        query: Mapping[str, Any],
+        *,
+        before: str | None,
+        wanted: int | None = None,
     ) -> AsyncIterator[StoredRecord]:
         """Records of a thread, newest first, those that MongoDB's view of them makes match."""
         asked: dict[str, Any] = {"t": thread_id, "g": generation, "k": {"$in": list(kinds)}, **query}
         if before is not None:
             asked["o"] = {"$lt": before}
         with explained():  # not one command: what is yielded may lead to others
-            async for row in self._records.find(asked).sort("o", -1):
+            found = self._records.find(asked).sort("o", -1)
+            if wanted is not None and wanted < _FEW:
+                found = found.batch_size(wanted + _MORE)
+            async for row in found:
                 yield _stored(row)
 
     async def fetch_records(

@@ -287,7 +287,14 @@ class Archive(Protocol):
     async def store(self, documents: Sequence[Encoded], *, final: bool = False) -> None: ...
     async def record(self, batches: Sequence[Batch]) -> None: ...
     def records(
-        self, thread_id: str, generation: int, kinds: Sequence[str], query: Mapping[str, Any], *, before: str | None
+        self,
+        thread_id: str,
+        generation: int,
+        kinds: Sequence[str],
+        query: Mapping[str, Any],
+        *,
+        before: str | None,
+        wanted: int | None = None,
     ) -> AsyncIterator[StoredRecord]: ...
     async def fetch_records(
         self, thread_id: str, generation: int, keys: Sequence[tuple[str, str]]

@@ -129,6 +129,7 @@ class RecordStore:
         query: Mapping[str, Any] | None = None,
         keep: Keep = _everything,
         before: str | None = None,
+        wanted: int | None = None,
     ) -> AsyncIterator[StoredRecord]:
         """Records of a thread, newest first; sees what any process journaled and did not flush yet.
 
@@ -138,6 +139,7 @@ class RecordStore:
             query: Conditions for MongoDB that every record that `keep` accepts meets once all of it is archived.
             keep: Which records are wanted.
             before: Order of a record; only older ones are wanted.
+            wanted: About how many are going to be read, if that is known.
 
         Raises:
             UnavailableError: A tier that holds records does not answer.
@@ -149,7 +151,7 @@ class RecordStore:
             fresh[key] = merged(record, fresh[key])
         waiting = sorted((r for r in fresh.values() if keep(r)), key=lambda r: r.order)
         waiting = [record for record in waiting if before is None or record.order < before]
-        stored = self._archive.records(thread_id, generation, kinds, query or {}, before=before)
+        stored = self._archive.records(thread_id, generation, kinds, query or {}, before=before, wanted=wanted)
         async for record in stored:
             while waiting and waiting[-1].order > record.order:
                 yield waiting.pop()
