@@ -7,11 +7,14 @@ from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError, UnavailableError
 from langgraph_session_bridge.storage.documents import Encoded, name_of, re_encode, thread_prefix, with_sequence
+from langgraph_session_bridge.storage.facets import OF_STATE, Batch
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.protocols import Archive
 from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range
 
 _COPY_PAGE = 200
+_COPY_PAGE_BYTES = 8 * 1024 * 1024
+_BEFORE_ANY_PUT = 1 << 32
 _LONGEST_COPY_S = 24 * 3600.0
 
 Place = tuple[str, int]
@@ -40,6 +43,7 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
         raise UnavailableError(message)
     try:
         await _copy_documents(archive, (source, from_generation), (target, to_generation))
+        await _copy_records(archive, (source, from_generation), (target, to_generation))
     finally:
         await archive.release(target)
     await pipeline.forget(target)
@@ -61,6 +65,21 @@ async def _copy_documents(archive: Archive, source: Place, target: Place) -> Non
     for name, row in (await archive.fetch(*source, list(chunked))).items():
         if "x" not in row:  # thinned, and its chunks deleted, while it was copied
             await archive.replace(target[0], _moved(row, rank[name], *target).raw)
+
+
+async def _copy_records(archive: Archive, source: Place, target: Place) -> None:
+    """Copies what condensers took from the state; what agents did stays the source's."""
+    page: list[Batch] = []
+    size, rank = 0, _BEFORE_ANY_PUT
+    async for record in archive.records(*source, OF_STATE, {}, before=None):  # newest first
+        rank -= 1
+        page.append(Batch(thread_id=target[0], generation=target[1], sequence=rank, facets=record.as_facets()))
+        size += sum(len(facet.value.get("d", b"")) for facet in page[-1].facets)
+        if len(page) == _COPY_PAGE or size > _COPY_PAGE_BYTES:
+            await archive.record(page)
+            page, size = [], 0
+    if page:
+        await archive.record(page)
 
 
 async def _copy_block(archive: Archive, name: str, source: Place, target: Place, rank: int) -> None:

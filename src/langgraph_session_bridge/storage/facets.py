@@ -25,6 +25,9 @@ FACET_MAX_BYTES = 4 * 1024 * 1024
 ENDING = ("tool", "context")
 """Kinds of records that are open until they have a facet `end`; open ones are found without reading the others."""
 
+OF_STATE = ("message", "condensation")
+"""Kinds of records that complete the state: what condensers took from it. A copy of a thread has them too."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _AWARE: CodecOptions[Mapping[str, Any]] = CodecOptions(tz_aware=True)
 
@@ -65,6 +68,13 @@ class StoredRecord:
 
     def __contains__(self, name: str) -> bool:
         return name in self.facets
+
+    def as_facets(self) -> list[Facet]:
+        """What it consists of."""
+        return [
+            Facet(kind=self.kind, id=self.id, name=name, rank=self.ranks[name], value=value)
+            for name, value in self.facets.items()
+        ]
 
     def with_facet(self, facet: Facet, order: str = "") -> StoredRecord:
         """The record once a facet has arrived."""
@@ -111,8 +121,7 @@ def merged(older: StoredRecord, newer: StoredRecord) -> StoredRecord:
     """Two views of one record as one."""
     orders = [known for known in (older.order, newer.order) if known]
     result = older
-    for name, value in newer.facets.items():
-        facet = Facet(kind=newer.kind, id=newer.id, name=name, rank=newer.ranks[name], value=value)
+    for facet in newer.as_facets():
         result = result.with_facet(facet)
     return StoredRecord(
         thread_id=older.thread_id,
