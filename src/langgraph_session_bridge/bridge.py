@@ -78,7 +78,7 @@ class SessionBridge:
         self._recording = Recordings(saver._runtime, redactors)
         self.recorder, self.records = self._recording.recorder, self._recording.ledger
         self.archive = RecordArchive(saver._runtime, saver.serde)
-        self._transcripts = Transcripts(saver.aget_tuple, self.archive)
+        self._transcripts = Transcripts(saver, self.archive)
 
     @classmethod
     def from_conn_string(

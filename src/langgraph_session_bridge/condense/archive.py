@@ -44,6 +44,7 @@ class Condensation(BaseModel):
         thread_id: The thread.
         checkpoint_ns: The graph or sub-graph whose state it is.
         key: The key of the state that holds the messages.
+        checkpoint_id: The checkpoint whose messages were condensed, if that is known.
         created_at: When it was planned.
         strategy: What decided.
         trigger: What was reached, in words.
@@ -51,6 +52,7 @@ class Condensation(BaseModel):
         after: Ids of all messages after, in order.
         removed: Digest of each message that went, by id.
         replaced: Digest of each message before it changed, by id.
+        became: Digest of each of them after it changed.
         inserted: Ids of the messages that came: the summary.
         summary: Text of the summary.
         reasons: Why each message went or changed, by id.
@@ -66,6 +68,7 @@ class Condensation(BaseModel):
     thread_id: str
     checkpoint_ns: str = ""
     key: str = "messages"
+    checkpoint_id: str = ""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     strategy: str
     trigger: str
@@ -73,6 +76,7 @@ class Condensation(BaseModel):
     after: list[str]
     removed: dict[str, str]
     replaced: dict[str, str]
+    became: dict[str, str] = Field(default_factory=dict)
     inserted: list[str]
     summary: str | None = None
     reasons: dict[str, str]
@@ -121,7 +125,13 @@ def archived(plan: CondensationPlan) -> list[ArchivedMessage]:
 
 
 def condensation_of(
-    plan: CondensationPlan, messages: Sequence[ArchivedMessage], *, thread_id: str, checkpoint_ns: str, key: str
+    plan: CondensationPlan,
+    messages: Sequence[ArchivedMessage],
+    *,
+    thread_id: str,
+    checkpoint_ns: str,
+    key: str,
+    checkpoint_id: str = "",
 ) -> Condensation:
     """The record of a plan."""
     return Condensation(
@@ -129,12 +139,14 @@ def condensation_of(
         thread_id=thread_id,
         checkpoint_ns=checkpoint_ns,
         key=key,
+        checkpoint_id=checkpoint_id,
         strategy=plan.strategy,
         trigger=plan.trigger,
         before=[str(message.id) for message in plan.before],
         after=[str(message.id) for message in plan.after],
         removed={item.id: item.digest for item in messages if item.fate == "removed"},
         replaced={item.id: item.digest for item in messages if item.fate == "replaced"},
+        became={str(new.id): digest_of(new) for _, new in plan.replaced},
         inserted=[str(message.id) for message in plan.inserted],
         summary="\n".join(str(message.text) for message in plan.inserted) or None,
         reasons={item.id: item.reason for item in messages},

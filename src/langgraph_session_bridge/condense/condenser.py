@@ -272,11 +272,15 @@ class Condenser(Runnable[Any, "dict[str, Any] | None"]):
         if not thread_id:
             raise ConfigurationError("The archive needs a thread: call the graph with `configurable: {thread_id: …}`.")
         items = archived(plan)
-        return (
-            thread_id,
+        record = condensation_of(
+            plan,
             items,
-            condensation_of(plan, items, thread_id=thread_id, checkpoint_ns=ns, key=self.messages_key),
+            thread_id=thread_id,
+            checkpoint_ns=ns,
+            key=self.messages_key,
+            checkpoint_id=_checkpoint_id(config, ns),
         )
+        return thread_id, items, record
 
     def _update(self, plan: CondensationPlan, config: RunnableConfig | None) -> dict[str, Any]:
         update = plan.update(self.messages_key)
@@ -289,6 +293,12 @@ def _address(config: RunnableConfig | None) -> _Thread:
     values = (ensure_config() if config is None else config).get("configurable") or {}
     ns = str(values.get("checkpoint_ns") or "")
     return str(values.get("thread_id") or ""), ns.rpartition("|")[0]
+
+
+def _checkpoint_id(config: RunnableConfig | None, ns: str) -> str:
+    """The checkpoint that a node runs on; empty outside of a graph."""
+    values = (ensure_config() if config is None else config).get("configurable") or {}
+    return str((values.get("checkpoint_map") or {}).get(ns, ""))
 
 
 def _window(model: Any) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -11,10 +11,10 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph_session_bridge.condense.archive import ArchivedMessage, Condensation
 from langgraph_session_bridge.errors import DataIntegrityError, ValueTooLargeError
 from langgraph_session_bridge.settings import Level
-from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+from langgraph_session_bridge.storage.facets import OF_STATE, Facet, StoredRecord
 from langgraph_session_bridge.storage.runtime import Runtime
 
-MESSAGE, CONDENSATION = "message", "condensation"
+MESSAGE, CONDENSATION = OF_STATE
 
 _CHUNK_BYTES = 3 * 1024 * 1024
 _MAX_BYTES = 12 * 1024 * 1024
@@ -63,6 +63,7 @@ class RecordArchive:
     def _condensation(self, record: Condensation) -> list[Facet]:
         kind, data = self._serde.dumps_typed(record.model_dump(mode="json"))
         value = {
+            "condensation": record.id,
             "checkpoint_ns": record.checkpoint_ns,
             "key": record.key,
             "at": record.created_at,
@@ -74,7 +75,8 @@ class RecordArchive:
             "tokens_after": record.tokens_after,
             "y": kind,
         }
-        return _in_chunks(CONDENSATION, record.id, value, bytes(data))
+        name = f"{record.id}:{record.checkpoint_ns}:{record.key}"  # a sub-graph may condense the same list
+        return _in_chunks(CONDENSATION, name, value, bytes(data))
 
     # Reading
 
@@ -97,6 +99,17 @@ class RecordArchive:
         records = (await self._runtime.pipeline()).records
         found = await records.get(thread_id, [(MESSAGE, name) for name in keys])
         return {keys[record.id]: self._loaded(record) for record in found}
+
+    async def known(self, thread_id: str, condensations: Collection[str]) -> set[str]:
+        """Which of these condensations are on record, of any list of the thread."""
+        records = (await self._runtime.pipeline()).records
+        found = records.find(
+            thread_id,
+            [CONDENSATION],
+            query={"f.start.condensation": {"$in": list(condensations)}},
+            keep=lambda record: record["start"]["condensation"] in condensations,
+        )
+        return {record["start"]["condensation"] async for record in found}
 
     def _loaded(self, record: StoredRecord) -> Any:
         start = record["start"]

@@ -49,7 +49,9 @@ class SaverGuard:
         if not plan:
             return None
         items = archived(plan)
-        record = condensation_of(plan, items, thread_id=thread_id, checkpoint_ns=ns, key=key)
+        record = condensation_of(
+            plan, items, thread_id=thread_id, checkpoint_ns=ns, key=key, checkpoint_id=checkpoint["id"]
+        )
         trimmed: Checkpoint = {**checkpoint, "channel_values": {**checkpoint["channel_values"], key: plan.after}}
 
         async def keep() -> bool:
