@@ -22,6 +22,9 @@ from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError,
 FACET_MAX_BYTES = 4 * 1024 * 1024
 """One facet is well below MongoDB's 16 MiB for all of a record."""
 
+FACET_MAX_DEPTH = 128
+"""MongoDB takes documents of up to 180 levels, and the update that merges a facet adds some."""
+
 ENDING = ("tool", "context")
 """Kinds of records that are open until they have a facet `end`; open ones are found without reading the others."""
 
@@ -139,7 +142,7 @@ def packed(facets: Sequence[Facet]) -> bytes:
     Raises:
         InvalidInputError: A facet's name or id cannot be used.
         InvalidTypeError: A value is nothing that BSON can hold.
-        ValueTooLargeError: A facet is over 4 MiB.
+        ValueTooLargeError: A facet is over 4 MiB, or over 128 levels deep.
     """
     return bson.encode({"f": [_row(facet) for facet in facets]})
 
@@ -150,6 +153,12 @@ def _row(facet: Facet) -> list[Any]:
             f"Record {facet.id[:80]!r}: {facet.kind!r} and {facet.name!r} must be lower-case names of 1 to 64 letters."
         )
         raise InvalidInputError(message)
+    if _is_too_deep(facet.value):
+        message = (
+            f"The {facet.name} of {facet.kind} record {facet.id[:80]!r} is nested more than {FACET_MAX_DEPTH} levels "
+            "deep; store it flat, or as text."
+        )
+        raise ValueTooLargeError(message)
     try:
         raw = bson.encode(facet.value)
     except (InvalidDocument, OverflowError, TypeError, UnicodeError) as error:
@@ -160,6 +169,21 @@ def _row(facet: Facet) -> list[Any]:
         message = f"{where} has {len(raw):,} bytes; {FACET_MAX_BYTES:,} are allowed."
         raise ValueTooLargeError(message)
     return [facet.kind, facet.id, facet.name, facet.rank, raw]
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether a value has more levels than are allowed; goes level by level, so that no value exhausts the stack."""
+    level = [value]
+    for _ in range(FACET_MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+            if isinstance(inner, (Mapping, list, tuple))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def joined(raws: Sequence[bytes]) -> bytes:

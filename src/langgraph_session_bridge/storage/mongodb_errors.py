@@ -11,8 +11,8 @@ from pymongo import errors as mongo_errors
 
 from langgraph_session_bridge.errors import ConfigurationError, RefusedError, SessionBridgeError, UnavailableError
 
-_PERMANENT = frozenset({2, 9, 14, 22, 52, 56, 57, 66, 121, 10334, 17280, 17419, 17420})
-"""Codes of documents that are invalid, too large, or not what the collection's validator wants."""
+_PERMANENT = frozenset({2, 9, 14, 15, 22, 52, 56, 57, 66, 121, 10334, 17280, 17419, 17420})
+"""Codes of documents that are invalid, too large, too deep, or not what the collection's validator wants."""
 _UNAUTHORIZED = frozenset({13, 18})
 _COMMAND = re.compile(r" \{ (\w+): (\"[^\"]*\"|[\w.]+).*", re.DOTALL)
 """How a refusal quotes the command: its name and collection, then all of its content."""

@@ -13,8 +13,17 @@ from redis import Redis
 from langgraph_session_bridge import InvalidInputError, InvalidTypeError, ValueTooLargeError
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.settings import Level
+from langgraph_session_bridge.storage.facets import FACET_MAX_DEPTH
 from langgraph_session_bridge.storage.record_store import RecordStore
 from promises.records.conftest import OpenSaver, facet, found, ids, records_of
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"of": value}
+    return value
+
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
@@ -133,6 +142,8 @@ async def test_records_outlive_the_hot_state_of_their_thread(open_saver: OpenSav
         (facet("a", of=object()), InvalidTypeError),
         (facet("a", of="x" * 5_000_000), ValueTooLargeError),
         (facet("a", of=2**70), InvalidTypeError),
+        (facet("a", of=nested(FACET_MAX_DEPTH)), ValueTooLargeError),
+        (facet("a", of=nested(100_000)), ValueTooLargeError),
     ],
 )
 async def test_what_cannot_be_stored_is_refused_whole(records: RecordStore, bad: Any, error: type[Exception]) -> None:
@@ -148,3 +159,12 @@ async def test_many_processes_may_make_one_record_at_the_same_moment(open_saver:
             puts = [writers[n % 2].put("t", [facet(f"r{round_}", f"n-{n}", n=n)], "cache") for n in range(8)]
             await asyncio.gather(*puts)
         assert [sorted(r.facets) for r in await found(writers[0])] == [[f"n-{n}" for n in range(8)]] * 10
+
+
+async def test_what_is_nested_as_deep_as_allowed_is_archived(open_saver: OpenSaver) -> None:
+    """What Redis takes and MongoDB does not would stop all that is flushed after it."""
+    async with open_saver() as saver:
+        records = await records_of(saver)
+        deep = facet("a", of=nested(FACET_MAX_DEPTH - 1))
+        await records.put("t", [deep], "majority")
+        assert dict((await found(records))[0]["start"]) == deep.value
