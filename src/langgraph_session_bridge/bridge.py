@@ -77,6 +77,7 @@ class SessionBridge:
         self._servers = servers
         self._recording = Recordings(saver._runtime, redactors)
         self.recorder, self.records = self._recording.recorder, self._recording.ledger
+        saver._hooks.before_delete = self._recording.before_delete
         self.archive = RecordArchive(saver._runtime, saver.serde)
         self._transcripts = Transcripts(saver, self.archive)
 

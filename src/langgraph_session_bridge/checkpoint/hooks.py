@@ -1,4 +1,4 @@
-"""What may change a checkpoint before it is stored."""
+"""What others do before a checkpoint is stored, and before a thread is deleted."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ BeforePut = Callable[[str, str, Checkpoint, CheckpointMetadata, ChannelVersions]
 """Gets thread, namespace and checkpoint; returns what to store instead, or nothing."""
 
 
+BeforeDelete = Callable[[str], Awaitable[None]]
+"""Gets the thread: what is still on its way there must arrive before, or it would outlive the thread."""
+
+
 @dataclass(slots=True)
 class Hooks:
     """Shared by the shallow copies of a saver."""
 
     before_put: BeforePut | None = None
+    before_delete: BeforeDelete | None = None

@@ -43,7 +43,14 @@ class KeepingSaver(MendingSaver):
             PurgeIncompleteError: A tier did not answer; calling again is safe and finishes it.
         """
         checked_id("thread_id", thread_id)
-        await (await self._runtime.pipeline()).delete_thread(thread_id)
+        pipeline = await self._runtime.pipeline()
+        await self._prepare_to_delete([thread_id])
+        await pipeline.delete_thread(thread_id)
+
+    async def _prepare_to_delete(self, thread_ids: Sequence[str]) -> None:
+        if self._hooks.before_delete is not None:
+            for thread_id in thread_ids:
+                await self._hooks.before_delete(thread_id)
 
     def delete_thread(self, thread_id: str) -> None:
         """Synchronous `adelete_thread`."""
@@ -89,7 +96,10 @@ class KeepingSaver(MendingSaver):
             InvalidInputError: The strategy is unknown.
         """
         ids = checked_ids("thread_ids", thread_ids)
-        await retention.prune(await self._runtime.pipeline(), self.serde, ids, strategy)
+        pipeline = await self._runtime.pipeline()
+        if strategy == "delete":
+            await self._prepare_to_delete(ids)
+        await retention.prune(pipeline, self.serde, ids, strategy)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Synchronous `aprune`."""

@@ -58,6 +58,7 @@ class _Queue:
 
     letters: deque[_Letter] = field(default_factory=deque)
     busy: bool = False
+    last: Receipt | None = None
 
 
 class Outbox:
@@ -118,6 +119,7 @@ class Outbox:
                 self._waiting_bytes += len(letter.raw)
                 queue = self._queues.setdefault(thread_id, _Queue())
                 queue.letters.append(letter)
+                queue.last = receipt
                 if not queue.busy:
                     queue.busy = True
                     self._ready.append(thread_id)
@@ -143,6 +145,14 @@ class Outbox:
         if self._runtime.settings.record_strict:
             raise error
         letter.receipt.settle(error)
+
+    def last(self, thread_id: str) -> Receipt | None:
+        """The receipt of what was handed over last for a thread, if that is not stored yet."""
+        if os.getpid() != self._pid:
+            return None
+        with self._lock:
+            queue = self._queues.get(thread_id)
+            return queue.last if queue is not None else None
 
     # Sending
 

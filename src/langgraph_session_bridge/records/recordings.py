@@ -73,6 +73,16 @@ class Recordings:
             except SessionBridgeError as error:
                 logger.warning("Whether tool calls of thread %r were cut off is not known yet: %s", thread_id, error)
 
+    async def before_delete(self, thread_id: str) -> None:
+        """Stores what this process holds of a thread and forgets it: all that was told before goes with the thread."""
+        audio, seconds = self.audio.forget(thread_id), self._runtime.settings.operation_timeout_s
+        for receipt in (audio, self.outbox.last(thread_id)):
+            if receipt is not None:
+                with contextlib.suppress(SessionBridgeError, TimeoutError):  # what was dropped outlives nothing
+                    async with asyncio.timeout(seconds):
+                        await receipt
+        self.queues.forget(thread_id)
+
     def close(self) -> None:
         """Stores what was handed over, within `drain_timeout_s`, and tells listeners what is still to be told."""
         seconds = self._runtime.settings.drain_timeout_s

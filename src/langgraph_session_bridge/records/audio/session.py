@@ -6,6 +6,7 @@ artifacts and message ids are facets named by their content, so the same one fro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
+from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.records.audio.coalescing import Build, Coalescer
 from langgraph_session_bridge.records.audio.counting import CLOCK, REGISTERS, SKETCHES, TOTALS, Path, Tally
 from langgraph_session_bridge.records.audio.models import Activity, ArtifactKind, Direction, Speaker
@@ -239,6 +241,14 @@ class AudioSession:
     def publish(self) -> Receipt:
         """The receipt for all that was told until now; sends again what a failed write held."""
         return self._alive()[1].push({})
+
+    def restart(self) -> Receipt | None:
+        """Counts from zero, as a writer of its own. The receipt is for all that was told before; none, if it is lost."""
+        _, coalescer = self._alive()
+        self._life = self._begin()
+        with contextlib.suppress(SessionBridgeError):
+            return coalescer.push({})
+        return None
 
     # Inside
 

@@ -61,6 +61,12 @@ class AudioSessions:
                 self._known.popitem(last=False)
             return session
 
+    def forget(self, thread_id: str) -> Receipt | None:
+        """Counts a session from zero again; the receipt, if there is one, is for all that was told before."""
+        with self._lock:
+            session = self._known.get(thread_id)
+        return None if session is None else session.restart()
+
     def drain(self, timeout_s: float) -> bool:
         """Blocks until all that was told is confirmed; false if that takes longer, or something failed.
 

@@ -47,6 +47,12 @@ class InFlight:
             while len(self._settled) > _SETTLED_MAX:
                 self._settled.popitem(last=False)
 
+    def forget(self, thread_id: str) -> None:
+        """Forgets what was settled in a thread."""
+        with self._lock:
+            for key in [key for key in self._settled if key[0] == thread_id]:
+                del self._settled[key]
+
     def unsettled(self, items: Iterable[QueuedContext]) -> list[QueuedContext]:
         """Those that are not settled."""
         with self._lock:

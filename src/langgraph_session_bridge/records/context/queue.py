@@ -73,6 +73,10 @@ class ContextQueues:
             raise InvalidInputError("A context queue needs the thread_id of its session.")
         return ContextQueue(Waiting(self._channels, thread_id), self._capture, self._max_items, ids)
 
+    def forget(self, thread_id: str) -> None:
+        """Forgets what this process knows to be settled of a thread that is deleted: keys may be queued there again."""
+        self._channels.in_flight.forget(thread_id)
+
 
 class ContextQueue:
     """What the model of one thread is to be told.
