@@ -19,6 +19,8 @@ from pymongo import errors as mongo_errors
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from langgraph_session_bridge.storage.mongodb_records import SESSION_INDEXES, SESSIONS_BY_FIELD
+
 from .accounts import (
     APPLICATION,
     FLUSHER,
@@ -44,7 +46,8 @@ def test_the_setup_account_makes_the_collection_and_its_indexes(guarded: Guarded
         "checkpoints_of_runs",
         "stones",
     }
-    assert set(database["records"].index_information()) == {"_id_", "records_of_thread", "open_records", "attempts"}
+    of_records = {"_id_", "records_of_thread", "open_records", "attempts", *SESSION_INDEXES, *SESSIONS_BY_FIELD}
+    assert set(database["records"].index_information()) == of_records
     for name in ("checkpoints", "records"):
         stored = database.command("collStats", name)["wiredTiger"]["creationString"]
         assert "block_compressor=zstd" in stored

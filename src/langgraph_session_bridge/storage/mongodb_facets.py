@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from pymongo import UpdateOne
 from pymongo import errors as mongo_errors
 
 from langgraph_session_bridge.storage.documents import segment, thread_prefix
-from langgraph_session_bridge.storage.facets import ENDING, Batch, StoredRecord, folded
+from langgraph_session_bridge.storage.facets import ENDING, Batch, Facet, StoredRecord, folded
 from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 
@@ -21,6 +22,9 @@ _FEW = 50
 """Who wants fewer records than this does not get MongoDB's first 101 in one answer."""
 _MORE = 8
 """Some of what is found is passed over, because the journal knows more of it."""
+
+SESSION = "session"
+"""Kind of the one record of a thread that makes it a session."""
 
 
 class MongoFacets(MongoRecords):
@@ -46,6 +50,38 @@ class MongoFacets(MongoRecords):
             if error.details.get("writeConcernErrors") or any(f["code"] != _DUPLICATE_KEY for f in failures):
                 raise
             await self._records.bulk_write([updates[failure["index"]] for failure in failures], ordered=False)
+
+    async def swap(
+        self, thread_id: str, generation: int, facet: Facet, expected: int, also: Sequence[Facet] = (), *, order: str
+    ) -> bool:
+        """Replaces a facet on a majority if its rank is still the expected one; the record's other facets are merged.
+
+        Args:
+            thread_id: The thread.
+            generation: Its living generation.
+            facet: What the facet is to be; its rank is what the next swap has to expect.
+            expected: Rank of what is replaced; 0 if there must be no such facet, or no such record at all.
+            also: Further facets of the record, merged by rank if the swap succeeds.
+            order: What sorts the record, if it is new.
+
+        Raises:
+            UnavailableError: Whether it was swapped is unknown.
+        """
+        fields = _identity(facet.kind, facet.id, generation, order)
+        for other in also:
+            fields |= _merging(other.name, other.rank, other.value)
+        fields |= {f"f.{facet.name}": {"$literal": dict(facet.value)}, f"r.{facet.name}": Int64(facet.rank)}
+        query = {
+            "_id": _name(thread_id, generation, facet.kind, facet.id),
+            "t": thread_id,
+            f"r.{facet.name}": Int64(expected) if expected else {"$exists": False},
+        }
+        async with self._asking():
+            try:
+                done = await self._records.update_one(query, [{"$set": fields}], upsert=not expected)
+            except mongo_errors.DuplicateKeyError:  # somebody else was first
+                return False
+        return bool(done.matched_count or done.upserted_id is not None)
 
     async def records(
         self,
@@ -80,6 +116,52 @@ class MongoFacets(MongoRecords):
                 found += [_stored(row) for row in await self._records.find(query).to_list(None)]
         return found
 
+    # Sessions, over all threads
+
+    async def sessions(
+        self, query: Mapping[str, Any], *, sort: str, descending: bool, limit: int, without: Sequence[str] = ()
+    ) -> list[StoredRecord]:
+        """Sessions of living generations that match, in the order of a field that no two of them share.
+
+        What a deletion that was cut off left behind is passed over.
+
+        Args:
+            query: Conditions, one of them on `f.life.status`, with which the indexes begin.
+            sort: The field, `f.touch.key` or `f.life.key`; it may have bounds in `query`.
+            descending: Highest first.
+            limit: At most so many.
+            without: Fields that are not wanted.
+        """
+        found: list[StoredRecord] = []
+        bounds, step = dict(query.get(sort, {})), "$lt" if descending else "$gt"
+        while len(found) < limit:
+            asked, wanted = {"k": SESSION, **query}, limit - len(found)
+            if bounds:
+                asked[sort] = bounds
+            async with self._asking():
+                cursor = self._records.find(asked, dict.fromkeys(without, 0) or None)
+                rows = await cursor.sort(sort, -1 if descending else 1).limit(wanted).to_list(None)
+            living = await self.generations([row["t"] for row in rows])
+            found += [_stored(row) for row in rows if row["g"] == living[row["t"]]]
+            if len(rows) < wanted:
+                break
+            _, facet, field = sort.split(".")
+            bounds[step] = rows[-1]["f"][facet][field]
+        return found
+
+    async def count_sessions(self, query: Mapping[str, Any]) -> dict[str, int]:
+        """How many sessions match, by status.
+
+        What a deletion that was cut off left behind is counted until the deletion is repeated, or swept.
+        """
+        stages = [{"$match": {"k": SESSION, **query}}, {"$group": {"_id": "$f.life.status", "n": {"$sum": 1}}}]
+        async with self._asking():
+            cursor = self._records.aggregate(stages)
+            if inspect.isawaitable(cursor):  # PyMongo's is a coroutine, Motor's is not
+                cursor = await cursor
+            rows = await cursor.to_list(None)
+        return {row["_id"]: int(row["n"]) for row in rows}
+
 
 def _name(thread_id: str, generation: int, kind: str, record_id: str) -> str:
     return f"{thread_prefix(thread_id, generation)}{kind}/{segment(record_id)}"
@@ -96,22 +178,27 @@ def _by_generation(batches: Sequence[Batch]) -> Iterator[tuple[int, list[StoredR
 
 def _update(record: StoredRecord, generation: int) -> UpdateOne:
     """Merges a record into the stored one as `StoredRecord.with_facet` does."""
-    fields: dict[str, Any] = {
-        "g": generation,
-        "k": record.kind,
-        "i": {"$literal": record.id},
-        "o": {"$min": ["$o", record.order]},
-    }
+    fields = _identity(record.kind, record.id, generation, record.order)
     for name, value in record.facets.items():
-        rank = Int64(record.ranks[name])
-        newer = {"$gt": [rank, {"$ifNull": [f"$r.{name}", Int64(rank - 1)]}]}
-        fields[f"f.{name}"] = {"$cond": [newer, {"$literal": dict(value)}, f"$f.{name}"]}
-        fields[f"r.{name}"] = {"$max": [f"$r.{name}", rank]}
+        fields |= _merging(name, record.ranks[name], value)
     name = _name(record.thread_id, generation, record.kind, record.id)
     stages = [{"$set": fields}]
     if record.kind in ENDING:
         stages.append({"$set": {"open": {"$cond": [{"$eq": [{"$type": "$f.end"}, "missing"]}, True, "$$REMOVE"]}}})
     return UpdateOne({"_id": name, "t": record.thread_id}, stages, upsert=True)
+
+
+def _identity(kind: str, record_id: str, generation: int, order: str) -> dict[str, Any]:
+    return {"g": generation, "k": kind, "i": {"$literal": record_id}, "o": {"$min": ["$o", order]}}
+
+
+def _merging(name: str, rank: int, value: Mapping[str, Any]) -> dict[str, Any]:
+    """One facet, if its rank is higher than that of the stored one."""
+    newer = {"$gt": [Int64(rank), {"$ifNull": [f"$r.{name}", Int64(rank - 1)]}]}
+    return {
+        f"f.{name}": {"$cond": [newer, {"$literal": dict(value)}, f"$f.{name}"]},
+        f"r.{name}": {"$max": [f"$r.{name}", Int64(rank)]},
+    }
 
 
 def _stored(row: Mapping[str, Any]) -> StoredRecord:

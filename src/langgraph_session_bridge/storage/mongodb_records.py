@@ -24,8 +24,27 @@ from langgraph_session_bridge.storage.mongodb_errors import explained
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
-INDEXES = ("every_checkpoint", "checkpoints_of_runs", "stones", "records_of_thread", "open_records", "attempts")
-_INDEXES_VERSION = 3
+SESSION_INDEXES = {
+    "sessions_of_user": [("k", 1), ("f.life.user_id", 1), ("f.life.status", 1), ("f.touch.key", -1)],
+    "sessions_of_user_by_age": [("k", 1), ("f.life.user_id", 1), ("f.life.status", 1), ("f.life.key", -1)],
+    "sessions_of_all": [("k", 1), ("f.life.status", 1), ("f.touch.key", -1)],
+    "sessions_of_all_by_age": [("k", 1), ("f.life.status", 1), ("f.life.key", -1)],
+    "sessions_by_tag": [("k", 1), ("f.life.tags", 1), ("f.life.user_id", 1), ("f.touch.key", -1)],
+}
+"""What sessions are listed by, newest first; equality on the kind makes counting them a matter of the index alone."""
+SESSIONS_BY_FIELD = {"sessions_by_id": "f.life.alias", "sessions_to_expire": "f.touch.expires_at"}
+"""Of sessions that have the field."""
+INDEXES = (
+    "every_checkpoint",
+    "checkpoints_of_runs",
+    "stones",
+    "records_of_thread",
+    "open_records",
+    "attempts",
+    *SESSION_INDEXES,
+    *SESSIONS_BY_FIELD,
+)
+_INDEXES_VERSION = 4
 _UNAUTHORIZED = 13
 _NAMESPACE_EXISTS = 48
 _STONE_TTL_S = 24 * 3600
@@ -37,8 +56,8 @@ class MongoRecords:
     Collections: `checkpoints` (checkpoints, channel values, pending writes and chunks, told apart by their `_id`),
     `records` (tool executions, context injections and the like), `threads` (the generation that fences deleted threads)
     and `meta` (schema, shards, epoch). Every document has the
-    thread id `t`, and every query has equality on it, except `every_checkpoint`, `checkpoints_of_runs`, and what a
-    sweep asks: `deleted_threads` and `threads_with_stones`.
+    thread id `t`, and every query has equality on it, except `every_checkpoint`, `checkpoints_of_runs`, `sessions` and
+    `count_sessions`, and what a sweep asks: `deleted_threads` and `threads_with_stones`.
     """
 
     def __init__(self, client: Any, database: str, *, concurrency: int, owns_client: bool) -> None:
@@ -161,6 +180,12 @@ class MongoRecords:
             name="attempts",
             partialFilterExpression={"f.start.call": {"$exists": True}},
         )
+        for name, keys in SESSION_INDEXES.items():
+            await self._records.create_index(keys, name=name, partialFilterExpression={"k": "session"})
+        for name, path in SESSIONS_BY_FIELD.items():
+            await self._records.create_index(
+                [("k", 1), (path, 1)], name=name, partialFilterExpression={"k": "session", path: {"$exists": True}}
+            )
 
     async def missing_indexes(self) -> list[str]:
         """Names of indexes that cross-thread queries need and the database lacks."""

@@ -119,6 +119,36 @@ class RecordStore:
                 return
             hints.remember_generation(thread_id, living)
 
+    async def swap(self, thread_id: str, facet: Facet, expected: int, also: Sequence[Facet] = ()) -> bool:
+        """Replaces one facet in MongoDB, on a majority and past the journal, if its rank is the expected one (0: none).
+
+        A facet is either swapped or put, never both. False if somebody else was faster, or the thread was deleted.
+
+        Args:
+            thread_id: The thread.
+            facet: What the facet is to be, with a rank of its own.
+            expected: Rank of what it replaces.
+            also: Further facets of the same record, to be merged at the same time.
+
+        Raises:
+            InvalidInputError: A name or value cannot be stored; nothing was written.
+            UnavailableError: MongoDB did not answer; whether it was swapped is unknown.
+        """
+        packed([facet, *also])  # refuses what cannot be stored
+        archive, hints = self._archive, self._shared.hints
+        order = f"{sequence(self._shared.epoch, self._shared.tick()):016x}.00000"
+        generation = await archive.generation(thread_id)
+        while True:
+            hints.remember_generation(thread_id, generation)
+            done = await archive.swap(thread_id, generation, facet, expected, also, order=order)
+            if expected or not done:
+                return done
+            living = await archive.generation(thread_id)
+            if living == generation:
+                return True
+            await archive.delete_generations(thread_id, living)  # made in a generation that had just ended
+            generation = living
+
     # Finding
 
     async def find(
