@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -147,7 +148,7 @@ def test_a_dead_flushers_lease_ends(open_saver: OpenSaver, place: Place) -> None
 
 
 @contextlib.contextmanager
-def counted(owner: type, name: str) -> Iterator[list[int]]:
+def counted(owner: type, name: str, *, stay_s: float = 0.0) -> Iterator[list[int]]:
     """How many calls of a method were under way, noted as each begins."""
     calls, under_way, original = [], [0], getattr(owner, name)
 
@@ -155,6 +156,7 @@ def counted(owner: type, name: str) -> Iterator[list[int]]:
         under_way[0] += 1
         calls.append(under_way[0])
         try:
+            await asyncio.sleep(stay_s)
             return await original(self, *args, **more)
         finally:
             under_way[0] -= 1
@@ -183,7 +185,7 @@ def test_so_many_shards_are_flushed_at_the_same_time(open_saver: OpenSaver, plac
     saver = open_saver(ack="cache", shards=8, flush_concurrency=at_once, **NEVER)
     for number in range(24):
         put_step(saver, f"t{number}", 0)
-    with counted(MongoArchive, "store") as storing:
+    with counted(MongoArchive, "store", stay_s=0.2) as storing:  # long enough for others to come
         saver.flush()
     assert max(storing) == at_once
     assert sum(place.archived().values()) == 24

@@ -243,7 +243,7 @@ class AudioSession:
         return self._alive()[1].push({})
 
     def restart(self) -> Receipt | None:
-        """Counts from zero, as a writer of its own. The receipt is for all that was told before; none, if it is lost."""
+        """Counts from zero, as a writer of its own; the receipt is for all that was told before, none if it is lost."""
         _, coalescer = self._alive()
         self._life = self._begin()
         with contextlib.suppress(SessionBridgeError):
