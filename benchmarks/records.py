@@ -3,7 +3,8 @@
 "own" is the time inside the recorder's hooks for one tool call (start and end) without the write-ahead wait, by the
 clock and of the processor; "whole call" is what `ToolNode` sees, the wait included. The tools cost nothing, all calls
 of a burst run at once, and everything is measured by turns, so trust ratios, not milliseconds. Graphs have no
-checkpointer. "all cpu" is what this process used for a call until it was flushed, graph included. Valkey runs `appendfsync everysec` for `off` and `cache`, and `always` for the others.
+checkpointer. "all cpu" is what this process used for a call until it was flushed, graph included. Valkey runs
+`appendfsync everysec` for `off` and `cache`, and `always` for the others.
 
     python benchmarks/records.py                                    # about three minutes
     python benchmarks/records.py --rounds 1 --updates 50 --backlog 1000

@@ -24,7 +24,8 @@ def print_calls(title: str, rows: Mapping[str, Seen], *, target: bool = True) ->
     columns = ("whole call", "hooks, own", "own, cpu", "write-ahead wait")
     print(f"\n{title}")
     print(f"{'':12}{''.join(f'{name:>20}' for name in columns)} {'other':>8} {'all':>7}")
-    print(f"{'':12}{(f'{'p50 ms':>10}' + f'{'p99 ms':>10}') * 4} {'hooks ms':>8} {'cpu ms':>7} {'per s':>7}")
+    quantiles = f"{'p50 ms':>10}{'p99 ms':>10}" * len(columns)
+    print(f"{'':12}{quantiles} {'hooks ms':>8} {'cpu ms':>7} {'per s':>7}")
     for name, seen in rows.items():
         others = "" if name == WITHOUT else f"{seen.others / seen.whole.calls:.3f}"
         line = f"{name:12} {two(seen.whole)} {two(seen.own)} {two(seen.cpu)} {two(seen.wait)} {others:>8}"
