@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from langgraph_session_bridge import SessionBridgeSaver, UnavailableError
+from langgraph_session_bridge import DurabilityTimeoutError, SessionBridgeSaver, UnavailableError
 from langgraph_session_bridge.records.outbox import Outbox
+from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 from .harness import HASTY, NEVER, Pair, Place, Worker, wait_until
@@ -117,6 +118,31 @@ def test_records_wait_in_redis_while_mongodb_is_frozen(
     saver.flush()
     assert lost(saver, worker.lines) == 0
     count("records: MongoDB frozen", acknowledged=len(worker.lines), lost=0, doubled=0)
+
+
+@pytest.mark.parametrize(("level", "kept"), [("cache", True), ("aof", False), ("majority", False)])
+def test_a_receipt_says_no_more_than_its_level_is_proven_to_keep(
+    open_saver: OpenSaver, pair: Pair, level: Level, kept: bool
+) -> None:
+    """This Redis fsyncs once a second: `aof` is in MongoDB's hands, and that does not answer."""
+    with pair.redis() as client:
+        client.config_set("appendfsync", "everysec")
+    saver = open_saver(**NEVER, put_timeout_s=1.0)
+    outbox = Outbox(saver._runtime)
+    outbox.add("t", [Facet(kind="tool", id="a", name="start", rank=1, value={})], level="cache").wait(10)
+    pair.signal("mongodb", signal.SIGSTOP)
+    receipt = outbox.add("t", [Facet(kind="tool", id="b", name="start", rank=1, value={})], level=level)
+    try:
+        if kept:
+            receipt.wait(10)
+        else:
+            with pytest.raises(DurabilityTimeoutError):
+                receipt.wait(10)
+    finally:
+        pair.signal("mongodb", signal.SIGCONT)
+        with pair.redis() as client:
+            client.config_set("appendfsync", "always")
+    assert [record.id for record in read(saver, "t")] == ["b", "a"]
 
 
 def test_a_list_without_what_redis_alone_has_is_not_returned(open_saver: OpenSaver, pair: Pair) -> None:

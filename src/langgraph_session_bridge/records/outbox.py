@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -167,7 +167,7 @@ class Outbox:
     async def _send_all(self, thread_id: str) -> None:
         pause = _FIRST_PAUSE_S
         while letters := self._next(thread_id):
-            error = await self._sent(thread_id, letters)
+            error, reached = await self._sent(thread_id, letters)
             if isinstance(error, UnavailableError) and not self._given_up:
                 self._put_back(thread_id, letters)
                 logger.warning("Records of thread %r wait: %s", thread_id, error)
@@ -175,7 +175,7 @@ class Outbox:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 pause = _FIRST_PAUSE_S
-                self._settle(letters, error)
+                self._settle(letters, error, reached)
 
     def _next(self, thread_id: str) -> list[_Letter]:
         """What goes in the next step; without any, the thread's queue is gone."""
@@ -194,28 +194,33 @@ class Outbox:
         with self._lock:
             self._queues[thread_id].letters.extendleft(reversed(letters))
 
-    async def _sent(self, thread_id: str, letters: Sequence[_Letter]) -> Exception | None:
-        """Sends letters in one step, at the highest level among them; returns what went wrong."""
+    async def _sent(self, thread_id: str, letters: Sequence[_Letter]) -> tuple[Exception | None, Collection[Level]]:
+        """Sends letters in one step, at the highest level among them.
+
+        Returns:
+            What went wrong, and the levels that were reached all the same.
+        """
         level = _LEVELS[max(_LEVELS.index(letter.level) for letter in letters)]
         try:
             pipeline = await self._runtime.pipeline()
             await pipeline.records.put_packed(thread_id, joined([letter.raw for letter in letters]), level)
+        except DurabilityTimeoutError as error:
+            return error, [one for one in _LEVELS if pipeline.records.is_kept_by_journal(one)]
         except SessionBridgeError as error:
-            return error
+            return error, ()
         except Exception as error:  # the border: a bug of ours, or of a driver, must not stop what comes after
             logger.exception("Records of thread %r could not be stored.", thread_id)
-            return error
-        return None
+            return error, ()
+        return None, _LEVELS
 
-    def _settle(self, letters: Sequence[_Letter], error: Exception | None) -> None:
-        journaled = isinstance(error, DurabilityTimeoutError)
-        if error is not None and not journaled:
+    def _settle(self, letters: Sequence[_Letter], error: Exception | None, reached: Collection[Level] = ()) -> None:
+        if error is not None and not isinstance(error, DurabilityTimeoutError):  # that one is journaled, not dropped
             self._runtime.shared.count("dropped_records", sum(letter.count for letter in letters))
             logger.error("%d records were dropped: %s", sum(letter.count for letter in letters), error)
         with self._lock:
             self._waiting -= sum(letter.count for letter in letters)
             self._waiting_bytes -= sum(len(letter.raw) for letter in letters)
-        settle_all((letter.receipt, None if journaled and letter.level != "majority" else error) for letter in letters)
+        settle_all((letter.receipt, None if letter.level in reached else error) for letter in letters)
 
     # Closing
 

@@ -70,8 +70,13 @@ class RecordStore:
             await self._archived(thread_id, raw)
             return
         self._shared.note_unflushed(journal.shard_of(thread_id), thread_id, _ANY_CHECKPOINT, done.counter)
-        if level == "majority" or (level == "aof" and not journal.facts.keeps_all):
+        if not self.is_kept_by_journal(level):
             await self._confirm(journal, thread_id, done)
+
+    def is_kept_by_journal(self, level: Level) -> bool:
+        """Whether what is journaled, and not archived yet, has reached a level."""
+        journal = self._journal
+        return journal is not None and (level == "cache" or (level == "aof" and journal.facts.keeps_all))
 
     async def _journaled(self, journal: Journal, thread_id: str, raw: bytes, token: str) -> Recorded:
         for _ in range(ROUNDS):
