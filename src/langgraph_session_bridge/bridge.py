@@ -17,7 +17,7 @@ from langgraph_session_bridge.condense.record_archive import RecordArchive
 from langgraph_session_bridge.condense.saver_guard import SaverGuard
 from langgraph_session_bridge.condense.transcripts import Transcripts, View
 from langgraph_session_bridge.embedded import EmbeddedServers, attach
-from langgraph_session_bridge.errors import ConfigurationError
+from langgraph_session_bridge.errors import ConfigurationError, EventLoopError
 from langgraph_session_bridge.records.audio.session import AudioSession
 from langgraph_session_bridge.records.capture.capture import Redactor
 from langgraph_session_bridge.records.context.queue import ContextQueue
@@ -294,7 +294,13 @@ class SessionBridge:
                 await asyncio.to_thread(self._servers.detach)
 
     def close(self) -> None:
-        """Synchronous `aclose`."""
+        """Synchronous `aclose`.
+
+        Raises:
+            EventLoopError: It was called in the loop that has to store what was recorded; nothing was closed.
+        """
+        if self.saver._runtime.is_home:
+            raise EventLoopError("Closing here would wait for what only this event loop can do; use `await aclose()`.")
         try:
             self._recording.close()
             self.saver.close()

@@ -127,7 +127,7 @@ class Outbox:
         if full is not None:
             self._drop(letter, full)
         elif wake:
-            self._runtime.home.call_soon_threadsafe(self._start)
+            self._runtime.call_soon(self._start)
         return receipt
 
     def _no_room(self, letter: _Letter) -> BacklogFullError | None:

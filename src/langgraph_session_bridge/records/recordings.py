@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from langgraph_session_bridge.errors import SessionBridgeError
 from langgraph_session_bridge.records.audio.sessions import AudioSessions
@@ -29,6 +30,7 @@ class Recordings:
         """Records through a saver's pipeline; `redactors` see each text before it is cut and stored."""
         settings = runtime.settings
         self._runtime = runtime
+        self._tasks: set[asyncio.Task[None]] = set()
         self.capture = Capture(
             level=settings.capture,
             redact_keys=settings.redact_keys,
@@ -46,6 +48,7 @@ class Recordings:
             strict=settings.record_strict,
             settle=self._settle,
             emit=self.listeners.emit,
+            may_wait=lambda: not runtime.is_home,
         )
         self.audio = AudioSessions(self.outbox, runtime.shared.owner)
         self.queues = ContextQueues(
@@ -59,11 +62,13 @@ class Recordings:
 
     def _settle(self, thread_id: str, root_run_id: str) -> None:
         """A run of a thread begins: what earlier ones left open is cut off. In the background, and not vital."""
-        work = self._settled(thread_id)
-        try:
-            asyncio.run_coroutine_threadsafe(work, self._runtime.home)
-        except RuntimeError:  # the loop was closed meanwhile
-            work.close()
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            self._runtime.call_soon(lambda: self._spawn(self._settled(thread_id)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="lsb-settling")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _settled(self, thread_id: str) -> None:
         with contextlib.suppress(asyncio.CancelledError):

@@ -11,6 +11,7 @@ import functools
 import logging
 import os
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -51,6 +52,7 @@ class Runtime:
         self._owns_clients = owns_clients
         self._home = HomeLoop()
         self._bound: asyncio.AbstractEventLoop | None = None
+        self._until_bound: deque[Callable[[], object]] = deque()
         self._reset()
         # Registered for each runtime, so that it runs before whatever was opened earlier (embedded servers) is closed.
         self._at_exit = functools.partial(_drain_at_exit, weakref.ref(self))
@@ -107,6 +109,7 @@ class Runtime:
             return
         if self._bound is None:
             self._bound = loop
+            self._call_deferred()
         elif self._bound is not loop:
             message = (
                 "The clients passed to SessionBridgeSaver belong to another event loop (they serve only one). "
@@ -206,6 +209,33 @@ class Runtime:
         if not self._owns_clients and self._bound is not None:
             return self._bound
         return self._home.loop
+
+    @property
+    def is_home(self) -> bool:
+        """Whether this code runs in the home loop, so that waiting for what that loop does would be for ever."""
+        loop = running_loop()
+        return loop is not None and self.can_drain_at_exit and loop is self.home
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Calls back in the home loop.
+
+        Clients that were passed in and serve no loop yet are left to who is about to use them: as long as a loop runs
+        here, that is the saver in it. If it has not by the next turn of that loop, the loop becomes theirs.
+
+        Raises:
+            RuntimeError: The loop was closed.
+        """
+        loop = running_loop()
+        if self._owns_clients or self._bound is not None or loop is None:
+            self.home.call_soon_threadsafe(callback)
+            return
+        self._until_bound.append(callback)
+        loop.call_soon(self._call_deferred)
+
+    def _call_deferred(self) -> None:
+        loop = asyncio.get_running_loop() if self._bound is None else self._bound
+        while self._until_bound:
+            loop.call_soon_threadsafe(self._until_bound.popleft())
 
     @property
     def can_drain_at_exit(self) -> bool:

@@ -46,6 +46,7 @@ class SessionRecorder(NotingHandler):
         strict: bool = False,
         settle: Settle | None = None,
         emit: Emit | None = None,
+        may_wait: Callable[[], bool] = lambda: True,
     ) -> None:
         """Records into a sink.
 
@@ -59,10 +60,11 @@ class SessionRecorder(NotingHandler):
             strict: Whether what cannot be recorded ends the run.
             settle: Called when a run of a thread starts.
             emit: Called with the name of each event, its thread and its values.
+            may_wait: Whether a tool's thread may wait at all: not if that is where its start would be stored.
         """
         self.raise_error = strict
         super().__init__(Outlet(sink, emit, strict=strict), capture, owner)
-        self._ahead = WriteAhead(self._outlet, write_ahead, write_ahead_timeout_s)
+        self._ahead = WriteAhead(self._outlet, write_ahead, write_ahead_timeout_s, may_wait)
         self._settle = settle
         self._tools = Executions(self._outlet, capture, owner)
 

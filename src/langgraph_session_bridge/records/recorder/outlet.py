@@ -70,9 +70,11 @@ class Outlet:
 class WriteAhead:
     """Waits until the start of a tool is stored, before the tool may run; for a bounded time."""
 
-    def __init__(self, outlet: Outlet, level: AheadLevel, timeout_s: float) -> None:
-        """Waits for a level, `off` for none."""
-        self._outlet, self._timeout_s = outlet, timeout_s
+    def __init__(
+        self, outlet: Outlet, level: AheadLevel, timeout_s: float, may_wait: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Waits for a level, `off` for none; where a thread may not wait, tools are late at once."""
+        self._outlet, self._timeout_s, self._may_wait = outlet, timeout_s, may_wait
         self.level: AheadLevel = level
 
     def wait(self, receipt: Receipt) -> None:
@@ -80,7 +82,7 @@ class WriteAhead:
         if self.level == "off":
             return
         try:
-            receipt.wait(self._timeout_s)
+            receipt.wait(self._timeout_s if self._may_wait() else 0)
         except Exception as error:  # the border: storing failed, in whatever way; the tool is not to blame
             self._unconfirmed(receipt, error)
 
