@@ -30,7 +30,8 @@ from langgraph_session_bridge.storage.facets import StoredRecord
 from langgraph_session_bridge.storage.record_store import RecordStore
 from langgraph_session_bridge.storage.runtime import Runtime
 
-_PAGE = 50
+_PAGE, _LARGEST_PAGE = 50, 1000
+"""Pages grow: each asks the journal for all that is unflushed of the thread, which may be much."""
 
 
 def _nothing_runs(_: str) -> set[str]:
@@ -108,7 +109,8 @@ class Ledger(Entries):
 
         async def found() -> AsyncGenerator[ToolExecutionRecord, None]:
             store = (await self._runtime.pipeline()).records
-            await settle(store, thread_id, self._runs_of, self._runtime.settings.record_ack)
+            shared, level = self._runtime.shared, self._runtime.settings.record_ack
+            await settle(store, thread_id, self._runs_of, level, owner=shared.owner)
             async for record in self.tool_executions(session, status="unknown"):
                 yield record
 
@@ -241,6 +243,6 @@ async def _pages(found: AsyncIterator[StoredRecord], limit: int | None) -> Async
         page.append(record)
         if len(page) >= size:
             yield page
-            page, size = [], _PAGE
+            page, size = [], min(2 * max(size, _PAGE), _LARGEST_PAGE)
     if page:
         yield page

@@ -74,7 +74,8 @@ class Recordings:
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 store = (await self._runtime.pipeline()).records
-                await settle(store, thread_id, self.recorder.runs_of, self._runtime.settings.record_ack)
+                shared, level = self._runtime.shared, self._runtime.settings.record_ack
+                await settle(store, thread_id, self.recorder.runs_of, level, owner=shared.owner)
             except SessionBridgeError as error:
                 logger.warning("Whether tool calls of thread %r were cut off is not known yet: %s", thread_id, error)
 

@@ -21,23 +21,37 @@ def is_open(record: StoredRecord) -> bool:
     return "end" not in record
 
 
-async def settle(store: RecordStore, thread_id: str, runs_of: Callable[[str], Collection[str]], level: Level) -> int:
+def _is_by_hand(record: StoredRecord, owner: str) -> bool:
+    start = record["start"]
+    return start.get("origin") == "api" and start.get("owner") == owner
+
+
+async def settle(
+    store: RecordStore, thread_id: str, runs_of: Callable[[str], Collection[str]], level: Level, *, owner: str
+) -> int:
     """Marks the open tool calls of a thread as `unknown`, but for those of runs that are under way.
+
+    What this process entered by hand belongs to no run; it is under way for as long as the process lives.
 
     If one of them ends after all, in another process, what that reports counts: it outranks `unknown`.
 
     Args:
-        recording: Where records are.
+        store: Where records are.
         thread_id: The thread.
         runs_of: Tells the root runs of a thread that this process is running.
         level: Level of what is put.
+        owner: This process.
 
     Returns:
         How many were marked.
     """
     found = [record async for record in store.find(thread_id, [KIND], query=_OPEN, keep=is_open)]
     running = runs_of(thread_id)  # asked when all is read: a run that began meanwhile has calls among them
-    cut_off = [record for record in found if record["start"].get("root_run_id") not in running]
+    cut_off = [
+        record
+        for record in found
+        if record["start"].get("root_run_id") not in running and not _is_by_hand(record, owner)
+    ]
     if cut_off:
         now = datetime.now(UTC)
         facets = [settled_facet(record, "unknown", now, CUT_OFF) for record in cut_off]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 
 from langgraph_session_bridge import EventLoopError, SessionBridge, SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers
-from langgraph_session_bridge.records.ledger import Ledger
+from langgraph_session_bridge.records.ledger import Ledger, _pages
+from langgraph_session_bridge.storage.facets import StoredRecord
 from promises.records.conftest import OpenSaver
 
 S = "session"
@@ -238,3 +239,24 @@ def test_pages_have_no_gaps_and_no_doubles_while_writers_write(writing: SessionB
         for name in "ab":
             numbers = [int(record.id[1:]) for record in found if record.tool_name == name]
             assert numbers == list(range(numbers[0], numbers[0] - len(numbers), -1))
+
+
+def test_what_this_process_entered_by_hand_and_did_not_end_is_not_cut_off(open_saver: OpenSaver) -> None:
+    with SessionBridge(open_saver()) as mine, SessionBridge(open_saver()) as others:
+        mine.records.record_tool_execution(S, "pay", record_id="p", status="started").wait(10)
+        assert mine.records.unknown_tool_calls(S).all() == []
+        assert [call.status for call in mine.records.tool_executions(S)] == ["started"]
+        assert [call.id for call in others.records.unknown_tool_calls(S)] == ["p"], "its process may be dead"
+
+
+@pytest.mark.parametrize(("limit", "first"), [(None, 50), (7, 7), (500, 50)])
+async def test_a_long_list_is_read_in_few_pages(limit: int | None, first: int) -> None:
+    """Each page asks for all that is unflushed: with pages of one size the cost would grow with the square."""
+
+    async def many() -> AsyncIterator[StoredRecord]:
+        for number in range(5000):
+            yield StoredRecord(thread_id=S, kind="tool", id=str(number))
+
+    pages = [page async for page in _pages(many(), limit)]
+    assert [record.id for page in pages for record in page] == [str(number) for number in range(5000)]
+    assert len(pages) < 12 and len(pages[0]) == first
