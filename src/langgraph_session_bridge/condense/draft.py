@@ -57,6 +57,7 @@ class Draft:
     room: dict[Unit, int] = field(default_factory=dict)
     _sizes: dict[Unit, list[int]] = field(default_factory=dict)
     _totals: dict[Unit, int] = field(default_factory=dict)
+    _pinned: set[int] | None = None
     _pins: tuple[dict[int, str], dict[int, str]] | None = None
 
     def __post_init__(self) -> None:
@@ -119,8 +120,10 @@ class Draft:
 
     def pinned(self) -> set[int]:
         """Units that someone pinned; nothing in them changes."""
-        rules = [rule for rule in self.rules if isinstance(rule, PinnedStay)]
-        return {self.chat.unit_of[index] for rule in rules for index in rule.protects(self.chat)}
+        if self._pinned is None:
+            rules = [rule for rule in self.rules if isinstance(rule, PinnedStay)]
+            self._pinned = {self.chat.unit_of[index] for rule in rules for index in rule.protects(self.chat)}
+        return self._pinned
 
     def removable(self) -> list[int]:
         """Units that may go, the oldest first."""

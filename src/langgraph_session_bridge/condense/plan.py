@@ -91,7 +91,7 @@ class CondensationPlan:
             new = [message for _, message in self.replaced]
             return {key: [*(_remove(message) for message in self.removed), *new]}
         # `add_messages` starts over after the mark. The delta reducer ignores the mark; it appends what was removed.
-        staying = self.after[: self.after.index(self.inserted[0])]
+        staying = self.after[: self._place()]
         heads = next(
             (i for i, (a, b) in enumerate(zip(self.before, staying, strict=False)) if a.id != b.id), len(staying)
         )
@@ -137,6 +137,10 @@ class CondensationPlan:
         tokens = draft.tokens([message])[0]
         sizes = draft.sizes("tokens")
         return message, tokens, too_long(tokens, sum([sizes[index] for index in wanted.indexes]), wanted.max_tokens)
+
+    def _place(self) -> int:
+        """Where the inserted message is in `after`; comparing messages would take longer."""
+        return next(place for place, message in enumerate(self.after) if message is self.inserted[0])
 
     # Looking at it
 
@@ -233,6 +237,6 @@ def _first_new(plan: CondensationPlan) -> int:
     """Before which row of `before` the inserted message is shown: after the one that it comes after."""
     if not plan.inserted:
         return len(plan.before)
-    at = plan.after.index(plan.inserted[0])
+    at = plan._place()
     keys = [key_of(message) for message in plan.before]
     return keys.index(key_of(plan.after[at - 1])) + 1 if at else 0

@@ -58,15 +58,11 @@ class Planner:
         """Shortens a first message that is too large; it is the task, so it stays."""
         bound = next((rule.max_tokens for rule in self.rules if isinstance(rule, FirstUserStays)), None)
         first = draft.chat.first_user
-        if (
-            bound is None
-            or first is None
-            or first in draft.chat.question
-            or draft.chat.unit_of[first] in draft.pinned()
-        ):
+        if bound is None or first is None or draft.sizes("tokens")[first] <= bound:
             return
         message = draft.chat.messages[first]
-        if draft.sizes("tokens")[first] <= bound or mark_of(message).get("kind") == "bounded":
+        fixed = first in draft.chat.question or draft.chat.unit_of[first] in draft.pinned()
+        if fixed or mark_of(message).get("kind") == "bounded":
             return
         text = text_of(message)
         chars = max(len(OMITTED) + 40, int(bound * CHARS_PER_TOKEN) - 40)
