@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.condense.archive import Condensation
 from langgraph_session_bridge.condense.condenser import Condenser
 from langgraph_session_bridge.condense.record_archive import RecordArchive
 from langgraph_session_bridge.condense.saver_guard import SaverGuard
@@ -249,6 +250,22 @@ class SessionBridge:
         async def found() -> AsyncGenerator[BaseMessage, None]:
             for message in await self._transcripts.read(config, view=view, key=key, graph=graph):
                 yield message
+
+        return Query(self.saver._runtime, found, None)
+
+    def condensations(
+        self, session: SessionLike, *, key: str = "messages", checkpoint_ns: str = ""
+    ) -> Query[Condensation]:
+        """What condensers did to a list of messages, those of forks included, newest first.
+
+        Raises:
+            InvalidInputError: The session's id cannot be used.
+        """
+        thread_id = session_of(session).thread_id
+
+        async def found() -> AsyncGenerator[Condensation, None]:
+            for record in await self.archive.condensations(thread_id, checkpoint_ns=checkpoint_ns, key=key):
+                yield record
 
         return Query(self.saver._runtime, found, None)
 

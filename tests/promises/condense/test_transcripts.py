@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,6 +47,9 @@ async def test_many_condensations_leave_the_whole_transcript(
     assert len(await read(bridge, view="model")) < 20
     await check(bridge, graph, script(range(18)), how)
     await check(open_bridge(), graph, script(range(18)), how)
+    told = bridge.condensations("t").all() if how == "sync" else await bridge.condensations("t")
+    assert told == await bridge.archive.condensations("t")
+    assert all(older.created_at <= newer.created_at for newer, older in pairwise(told))
 
 
 async def test_summaries_are_folded_and_left_out(bridge: SessionBridge) -> None:
