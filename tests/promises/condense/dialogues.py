@@ -72,13 +72,14 @@ def built(
     condenser: Condenser | None = None,
     *,
     schema: Any = Plain,
+    use_agent: Callable[[Any], Any] = agent,
     use_tools: Callable[[Any], Any] = tools,
     **compiled: Any,
 ) -> Any:
     """condense → agent ⇄ tools; without a condenser nothing is done in its place."""
     builder = StateGraph(schema)
     builder.add_node("condense", condenser or (lambda _: None))
-    builder.add_node("agent", agent)
+    builder.add_node("agent", use_agent)
     builder.add_node("tools", use_tools)
     builder.add_edge(START, "condense")
     builder.add_edge("condense", "agent")

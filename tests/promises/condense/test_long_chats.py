@@ -1,0 +1,45 @@
+"""A long chat with a condenser and without: what is saved, what the model has to read, and that nothing is missing."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from stores import Tiers
+
+from langgraph_session_bridge import SessionBridge
+from langgraph_session_bridge.condense.tokens import approximate
+from langgraph_session_bridge.embedded import EmbeddedServers
+
+from .conftest import summarizing
+from .dialogues import agent, built, dumped, script, talk, thread
+
+TURNS = int(os.environ.get("LSB_TURNS", "48"))
+
+
+async def test_a_long_chat_is_small_and_whole(bridge: SessionBridge, servers: EmbeddedServers, store: str) -> None:
+    tiers, read, kept = Tiers(servers, store), dict[str, list[int]](), dict[str, int]()
+    condenser = summarizing(bridge, trigger=("messages", 40), keep=("messages", 16))
+    for name, used in (("without", None), ("with", condenser)):
+        calls = read.setdefault(name, [])
+
+        def counting(state: Any, calls: list[int] = calls) -> Any:
+            calls.append(sum(map(approximate, state["messages"])))
+            return agent(state)
+
+        graph = built(bridge.saver, used, use_agent=counting)
+        await talk(graph, range(TURNS), config=thread(name))
+        await bridge.saver.aprune([name])
+        await bridge.saver.aflush()
+        kept[name] = tiers.size(thread=name)
+    assert len(await bridge.archive.condensations("with")) >= TURNS // 12
+    assert (
+        dumped(await bridge.messages("with"))
+        == dumped(await bridge.messages("without"))
+        == dumped(script(range(TURNS)))
+    )
+    most = max(read["without"][: len(read["without"]) // 2])
+    print(kept, {name: (sum(calls) // len(calls), max(calls)) for name, calls in read.items()})
+    assert max(read["with"]) < most, "no call reads more than half of the chat"
+    assert sum(read["with"]) < sum(read["without"]) / 2
+    assert kept["with"] < kept["without"] / 2
