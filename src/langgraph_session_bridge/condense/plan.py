@@ -229,7 +229,7 @@ def condensation_id(
 def _remove(message: BaseMessage) -> RemoveMessage:
     """A copy of a `RemoveMessage` with another id: half the time of making one, and there are many."""
     remove = copy(_REMOVE)
-    remove.__dict__.update(id=message.id, additional_kwargs={}, response_metadata={})
+    vars(remove).update(id=message.id, additional_kwargs={}, response_metadata={})
     return remove
 
 
