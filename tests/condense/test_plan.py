@@ -13,6 +13,7 @@ from langgraph_session_bridge.condense.archive import archived, condensation_of,
 from langgraph_session_bridge.condense.condenser import Condenser
 from langgraph_session_bridge.condense.guard import guarded
 from langgraph_session_bridge.condense.marks import mark_of, pin
+from langgraph_session_bridge.condense.plan import condensation_id
 from langgraph_session_bridge.condense.rules import RULES, FirstUserStays, validate
 from langgraph_session_bridge.condense.strategies import (
     NoOp,
@@ -179,8 +180,17 @@ def test_the_record_holds_ids_digests_and_reasons() -> None:
     assert digest_of(same.model_copy(update={"additional_kwargs": {"a": 1}})) != digest_of(same)
 
 
+def test_an_id_says_what_goes_and_from_which_list() -> None:
+    removed = chat(9)[2:5]
+    here, there = condensation_id(chat(9), removed, []), condensation_id(chat(8), removed, [])
+    assert here == condensation_id(chat(9), removed, []) and len({here, there}) == 2
+    assert here != condensation_id(chat(9), chat(9)[2:6], [])
+    assert here != condensation_id(chat(9), removed, [(removed[0], pin(removed[0]))])
+
+
 def test_the_guard_asks_no_model_and_waits_for_humans_and_tools() -> None:
     ours = condenser(Pipeline(Summarizing(lambda messages: "Notes."), RecentMessages()))
     assert guarded(ours, chat(9)) and not guarded(ours, chat(9)).inserted
-    assert "human" in str(guarded(ours, chat(9), waiting=True))
-    assert "tools" in str(guarded(ours, [*chat(9), *step(50)[:1]]))
+    waiting, working = guarded(ours, chat(9), waiting=True), guarded(ours, [*chat(9), *step(50)[:1]])
+    assert not waiting and "waits for a human" in str(waiting)
+    assert not working and "tools are at work" in str(working)

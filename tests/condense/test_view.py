@@ -95,6 +95,7 @@ def test_a_record_is_of_one_history() -> None:
     edited = [m for m in messages if m.id != view[-2].id]
     assert resumed(edited, record) == edited, "and so does a history that someone edited"
     assert resumed(messages, None) == messages
+    assert resumed(messages, {**record, "upto": "gone"}) == messages
 
 
 def test_a_record_is_plain_data_and_messages() -> None:
