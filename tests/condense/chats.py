@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langgraph_session_bridge.condense.marks import pin
-from langgraph_session_bridge.condense.summarizing import summary_message
+from langgraph_session_bridge.condense.summaries import summary_message
 
 TEXT = "the order was shipped to Lisbon on Monday and refund 4711 is open because nobody signed for it " * 8
 ORDERS = {size: list(permutations(range(size))) for size in range(1, 5)}

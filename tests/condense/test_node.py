@@ -18,7 +18,8 @@ from condense.scripted import MemoryArchive, ScriptedModel
 from langgraph_session_bridge.condense.condenser import Condenser
 from langgraph_session_bridge.condense.rules import validate
 from langgraph_session_bridge.condense.strategies import Pipeline, RecentMessages, ToolResultMasking
-from langgraph_session_bridge.condense.summarizing import Summarizing, summary_id
+from langgraph_session_bridge.condense.summaries import summary_id
+from langgraph_session_bridge.condense.summarizing import Summarizing
 from langgraph_session_bridge.condense.transcript import stitched
 from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError
 

@@ -16,7 +16,7 @@ from langgraph_session_bridge.condense.rules import (
     SystemStays,
     validate,
 )
-from langgraph_session_bridge.condense.summarizing import summary_message
+from langgraph_session_bridge.condense.summaries import summary_message
 from langgraph_session_bridge.condense.units import Chat
 
 

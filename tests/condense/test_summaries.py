@@ -14,7 +14,8 @@ from langgraph_session_bridge.condense.condenser import Condenser
 from langgraph_session_bridge.condense.marks import MARK, is_summary, pin
 from langgraph_session_bridge.condense.rules import validate
 from langgraph_session_bridge.condense.strategies import Pipeline, RecentMessages, ToolResultMasking
-from langgraph_session_bridge.condense.summarizing import Summarizing, judged
+from langgraph_session_bridge.condense.summaries import judged
+from langgraph_session_bridge.condense.summarizing import Summarizing
 
 USAGE = {"input_tokens": 90, "output_tokens": 10, "total_tokens": 100}
 

@@ -19,7 +19,7 @@ from langgraph_session_bridge.condense.planner import Planner
 from langgraph_session_bridge.condense.rules import RULES, PinnedStay, Rule
 from langgraph_session_bridge.condense.strategies import RecentMessages, Strategy
 from langgraph_session_bridge.condense.streaming import hide
-from langgraph_session_bridge.condense.summarizing import Written
+from langgraph_session_bridge.condense.summaries import Written
 from langgraph_session_bridge.condense.tokens import Tokens, token_sizes
 from langgraph_session_bridge.condense.triggers import Size, Trigger, goal_of
 from langgraph_session_bridge.condense.view import Recent, Record, recorded, resumed

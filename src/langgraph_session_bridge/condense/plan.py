@@ -14,14 +14,8 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph_session_bridge.condense.draft import Draft
 from langgraph_session_bridge.condense.marks import key_of
 from langgraph_session_bridge.condense.plan_display import Row, as_html, as_rich, as_text
-from langgraph_session_bridge.condense.summarizing import (
-    SummaryRequest,
-    Written,
-    covered_by,
-    expected_tokens,
-    summary_message,
-    too_long,
-)
+from langgraph_session_bridge.condense.summaries import Written, covered_by, expected_tokens, summary_message, too_long
+from langgraph_session_bridge.condense.summarizing import SummaryRequest
 from langgraph_session_bridge.errors import InvalidInputError
 
 _ID_BYTES = 12
