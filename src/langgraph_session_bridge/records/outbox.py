@@ -101,7 +101,7 @@ class Outbox:
             InvalidInputError: They cannot be stored; nothing was handed over.
             BacklogFullError: The outbox is full, and `record_strict` is set; otherwise they are dropped and counted,
                 and the receipt raises this.
-            ClosedError: The bridge was closed.
+            ClosedError: The bridge was closed, or the event loop of the clients that were passed in ended.
         """
         if not thread_id:
             raise InvalidInputError("Records need the thread_id of their session.")
@@ -127,8 +127,18 @@ class Outbox:
         if full is not None:
             self._drop(letter, full)
         elif wake:
-            self._runtime.call_soon(self._start)
+            self._wake()
         return receipt
+
+    def _wake(self) -> None:
+        try:
+            self._runtime.call_soon(self._start)
+        except RuntimeError as error:
+            with self._lock:
+                waiting, self._ready = self._ready, []
+            for thread_id in waiting:
+                self._abandon(thread_id, ())
+            raise ClosedError("The event loop that stores records ended; records have nowhere to go.") from error
 
     def _no_room(self, letter: _Letter) -> BacklogFullError | None:
         settings = self._runtime.settings
@@ -165,17 +175,31 @@ class Outbox:
             task.add_done_callback(self._tasks.discard)
 
     async def _send_all(self, thread_id: str) -> None:
+        letters: list[_Letter] = []
+        try:
+            await self._send_in_order(thread_id, letters)
+        except BaseException:  # the loop ends: nobody else is going to send these
+            self._abandon(thread_id, letters)
+            raise
+
+    async def _send_in_order(self, thread_id: str, letters: list[_Letter]) -> None:
+        """Sends what waits for a thread until nothing does; `letters` are always those on their way."""
         pause = _FIRST_PAUSE_S
-        while letters := self._next(thread_id):
+        while True:
+            letters[:] = self._next(thread_id)
+            if not letters:
+                return
             error, reached = await self._sent(thread_id, letters)
             if isinstance(error, UnavailableError) and not self._given_up:
                 self._put_back(thread_id, letters)
+                letters.clear()
                 logger.warning("Records of thread %r wait: %s", thread_id, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 pause = _FIRST_PAUSE_S
                 self._settle(letters, error, reached)
+                letters.clear()
 
     def _next(self, thread_id: str) -> list[_Letter]:
         """What goes in the next step; without any, the thread's queue is gone."""
@@ -189,6 +213,15 @@ class Outbox:
                 del self._queues[thread_id]
                 self._idle.notify_all()
         return taken
+
+    def _abandon(self, thread_id: str, letters: Sequence[_Letter]) -> None:
+        """Drops, counts and tells what was on its way when the loop ended, and what waits behind it."""
+        with self._lock:
+            queue = self._queues.pop(thread_id, None)
+            left = [*letters, *(queue.letters if queue is not None else ())]
+            self._idle.notify_all()
+        if left:
+            self._settle(left, ClosedError("The event loop that stores records ended before any server took them."))
 
     def _put_back(self, thread_id: str, letters: Sequence[_Letter]) -> None:
         with self._lock:

@@ -14,8 +14,9 @@ from langgraph.graph import START, MessagesState, StateGraph
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
-from langgraph_session_bridge import EventLoopError, SessionBridge, SessionBridgeSaver
+from langgraph_session_bridge import ClosedError, EventLoopError, SessionBridge, SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers
+from langgraph_session_bridge.records.receipts import Receipt
 
 
 @tool
@@ -75,3 +76,23 @@ async def test_closing_in_the_loop_that_stores_is_refused_before_anything_is_dro
     assert time.monotonic() - before < 10
     await receipt
     await bridge.aclose()
+
+
+def test_what_is_on_its_way_when_the_loop_ends_is_told_and_nobody_waits_for_it() -> None:
+    nobody = AsyncMongoClient[Any]("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=60_000)
+    bridge = SessionBridge(SessionBridgeSaver(nobody))
+
+    async def told() -> list[Receipt]:
+        receipts = [bridge.records.record_tool_execution("s", "pay") for _ in range(3)]
+        await asyncio.sleep(0.1)  # the first is on its way, and the loop ends
+        return [*receipts, bridge.records.record_tool_execution("s", "pay")]
+
+    for receipt in asyncio.run(told()):
+        with pytest.raises(ClosedError, match="before any server took them"):
+            receipt.wait(5)
+    with pytest.raises(ClosedError, match="loop that stores records ended"):
+        bridge.records.record_tool_execution("s", "pay")
+    assert bridge.saver._runtime.shared.counters["dropped_records"] == 5 * 2, "how each began and ended"
+    before = time.monotonic()
+    bridge._recording.close()
+    assert time.monotonic() - before < 15
