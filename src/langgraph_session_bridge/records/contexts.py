@@ -90,6 +90,7 @@ def start_facet(given: Mapping[str, Any], capture: Capture, *, id: str, origin: 
         "kind": kind if kind in get_args(ContextKind) else "other",
         "origin": origin,
         "source": capture.name(given.get("source")),
+        "label": capture.name(given.get("label")),
         **{name: read(given.get(name)) for name, read in _FIELDS.items()},
         **fields,
     }
@@ -141,7 +142,7 @@ def _metadata(given: Mapping[Any, Any], capture: Capture) -> dict[str, Any]:
     found = {}
     for key, value in list(given.items())[:MAX_DOCUMENTS]:
         name = str(_name(key)).replace("\0", "")
-        found[name] = capture.take(value, key=name).text
+        found[str(capture.name(name))] = capture.take(value, key=name).text
     return found
 
 
@@ -212,7 +213,6 @@ def _target(value: Any) -> dict[str, Any] | None:
 
 
 _FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    "label": _name,
     "score": _score,
     "tokens": _count,
     "target": _target,

@@ -195,7 +195,9 @@ class Entries:
 
     def _metadata(self, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return (
-            {str(key): self._capture.take(value, key=str(key)).text for key, value in given.items()} if given else None
+            {str(self._capture.name(key)): self._capture.take(value, key=str(key)).text for key, value in given.items()}
+            if given
+            else None
         )
 
 

@@ -44,7 +44,7 @@ def called_in_a_node(state: Any) -> Any:
     fetch.invoke({"url": url, "api_key": PASSWORD, "headers": {"Authorization": f"Bearer {KEY}"}})
     with pytest.raises(ValueError, match="401"):
         refuse.invoke({"token": KEY})
-    dispatch_custom_event("session_bridge.noted", {"seen": [KEY], "secret": {"is": PASSWORD}})
+    dispatch_custom_event(f"noted {KEY}", {"seen": [KEY], "secret": {"is": PASSWORD}})
     tooled.Library().invoke(f"what is {KEY}?")
     return {"messages": []}
 
@@ -79,14 +79,16 @@ def test_secrets_are_in_neither_server(open_saver: OpenSaver, servers: EmbeddedS
         graph = tooled.node_graph(called_in_a_node, saver=bridge.saver)
         graph.invoke({"messages": []}, bridge.config("s", metadata={"api_key": KEY}))
         unsaved = tooled.node_graph(lambda state: {"messages": []})  # a checkpoint keeps metadata as it is given
-        unsaved.invoke({"messages": []}, bridge.config("s", metadata={"note": f"key {KEY}"}))
+        config = bridge.config("s", metadata={"note": f"key {KEY}", f"of {KEY}": "as a name"})
+        unsaved.invoke({"messages": []}, {**config, "tags": [f"with {KEY}"], "run_name": f"run {KEY}"})
         bridge.records.record_tool_execution(
             "s",
             "outside",
             arguments={"password": PASSWORD},
             error=PermissionError(KEY),
-            metadata={"cookie": PASSWORD, "note": KEY},
+            metadata={"cookie": PASSWORD, "note": KEY, f"of {KEY}": "as a name"},
         )
+        bridge.context("s").put("Hold.", source=f"https://bot:{KEY}@example.test", label=f"label {KEY}")
         bridge.records.record_context_injection("s", "memory", f"the key is {KEY}", source="notes").wait(30)
         assert bridge._recording.outbox.drain(30)
         for place in ("Redis", "MongoDB"):

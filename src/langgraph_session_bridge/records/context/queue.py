@@ -141,7 +141,7 @@ class ContextQueue:
             thread_id=self.thread_id,
             content=content,
             kind=checked_kind(kind),
-            source=source,
+            source=self._capture.name(source),
             role=role,
             priority=priority,
             queued_at=now,

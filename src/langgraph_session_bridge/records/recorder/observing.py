@@ -38,7 +38,7 @@ class Observed:
 
     def run_started(self, root: Run, name: str | None) -> None:
         """A session's graph starts to run."""
-        self._note(root, "run.started", data={"graph": text(name), "owner": self._owner})
+        self._note(root, "run.started", data={"graph": self._capture.name(name), "owner": self._owner})
 
     def run_ended(self, root: Run, error: BaseException | None = None) -> None:
         """It ended, in one way or the other."""
@@ -103,7 +103,9 @@ class Observed:
         fields = place(run.ids, metadata or run.metadata, tags, self._capture)
         event_id = f"{run.id}/custom/{uuid.uuid4().hex[:16]}"
         data = {"value": self._taken(value)}
-        facet = event_facet(event_id, text(name) or "", datetime.now(UTC), fields, data=data, origin="custom")
+        facet = event_facet(
+            event_id, self._capture.name(name) or "", datetime.now(UTC), fields, data=data, origin="custom"
+        )
         self._outlet.put(run.thread_id, facet)
         self._outlet.tell("custom", run.thread_id, facet)
 

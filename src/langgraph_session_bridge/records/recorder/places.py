@@ -44,7 +44,7 @@ def place(ids: Ids, metadata: Mapping[str, Any], tags: Sequence[str] | None, cap
         "checkpoint_id": info.checkpoint_id if info else None,
         "node_attempt": info.node_attempt if info else None,
         "agent_name": text(metadata.get("lc_agent_name")),
-        "tags": [tag[:_MAX_CHARS] for tag in tags or () if not tag.startswith(_STEP_TAGS)][:_MAX_ENTRIES],
+        "tags": _tags(tags or (), capture),
         "metadata": _own(metadata, capture),
     }
     fields |= {name: text(metadata.get(name)) for name in _NAMED}
@@ -72,6 +72,11 @@ def text(value: Any) -> str | None:
     return None if value is None else str(value)[:1024].encode("utf-8", "replace").decode()
 
 
+def _tags(tags: Sequence[str], capture: Capture) -> list[str]:
+    own = [tag for tag in tags if not tag.startswith(_STEP_TAGS)][:_MAX_ENTRIES]
+    return [str(capture.name(tag))[:_MAX_CHARS] for tag in own]
+
+
 def _own(metadata: Mapping[str, Any], capture: Capture) -> dict[str, Any]:
     """What the application put into the metadata: simple values, redacted like everything else."""
     found: dict[str, Any] = {}
@@ -80,7 +85,8 @@ def _own(metadata: Mapping[str, Any], capture: Capture) -> dict[str, Any]:
             continue
         kept = capture.take(value, key=name).text
         if kept is not None and len(found) < _MAX_ENTRIES:
-            found[str(text(name))[:_MAX_CHARS].replace("\0", "")] = value if _is_whole(value, kept) else kept
+            known_as = str(capture.name(name))[:_MAX_CHARS].replace("\0", "")
+            found[known_as] = value if _is_whole(value, kept) else kept
     return found
 
 
