@@ -16,16 +16,24 @@ from langgraph_session_bridge.errors import (
     EmbeddedServerError,
     EventLoopError,
     InvalidInputError,
+    InvalidTransitionError,
     InvalidTypeError,
     JournalUnavailableError,
+    NotResumableError,
     OutsideRunError,
     PurgeIncompleteError,
     RefusedError,
     SessionBridgeError,
+    SessionBusyError,
+    SessionConflictError,
+    SessionEndedError,
+    SessionNotFoundError,
     UnavailableError,
     ValueTooLargeError,
 )
 from langgraph_session_bridge.records import ainject_context, idempotency_key, inject_context
+from langgraph_session_bridge.sessions.manager import SessionManager
+from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.shutdown import drain_on_signals
 from langgraph_session_bridge.storage.health import Health
@@ -45,14 +53,22 @@ __all__ = [
     "EventLoopError",
     "Health",
     "InvalidInputError",
+    "InvalidTransitionError",
     "InvalidTypeError",
     "JournalUnavailableError",
+    "NotResumableError",
     "OutsideRunError",
     "PurgeIncompleteError",
     "RefusedError",
+    "Session",
     "SessionBridge",
     "SessionBridgeError",
     "SessionBridgeSaver",
+    "SessionBusyError",
+    "SessionConflictError",
+    "SessionEndedError",
+    "SessionManager",
+    "SessionNotFoundError",
     "Settings",
     "Stats",
     "SweepReport",

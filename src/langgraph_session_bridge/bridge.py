@@ -28,6 +28,8 @@ from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.recorder.handler import SessionRecorder
 from langgraph_session_bridge.records.recordings import Recordings
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
+from langgraph_session_bridge.sessions.manager import SessionManager
+from langgraph_session_bridge.sessions.stored import StoredSessions
 
 if TYPE_CHECKING:
     from langgraph_session_bridge.records.context.middleware import ContextMiddleware
@@ -45,6 +47,7 @@ class SessionBridge:
         saver: The checkpointer to compile graphs with.
         recorder: The callback handler that records what graphs do; `config` and `bind` attach it.
         records: What agents did and what they were told, to be read and written.
+        sessions: The registry of sessions: who owns them, what state they are in, what they cost.
         archive: Where condensers put what they remove: `Condenser(..., archive=bridge.archive)`.
         mongodb_uri: Address of the MongoDB that is used.
         redis_url: Address of the Redis that is used; `None` without one.
@@ -63,6 +66,7 @@ class SessionBridge:
     recorder: SessionRecorder
     records: Ledger
     archive: RecordArchive
+    sessions: SessionManager
     mongodb_uri: str
     redis_url: str | None
 
@@ -81,6 +85,13 @@ class SessionBridge:
         saver._hooks.before_delete = self._recording.before_delete
         self.archive = RecordArchive(saver._runtime, saver.serde)
         self._transcripts = Transcripts(saver, self.archive)
+        self.sessions = SessionManager(
+            StoredSessions(saver._runtime, self._recording.outbox),
+            actor=saver._runtime.shared.owner,
+            runner=saver._runtime,
+            runs_of=self.recorder.runs_of,
+        )
+        self.sessions.follow(self._recording.listeners, saver._hooks)
 
     @classmethod
     def from_conn_string(
@@ -304,6 +315,7 @@ class SessionBridge:
             UnavailableError: The journal could not be drained; nothing is lost.
         """
         try:
+            await self.sessions.aclose()
             await asyncio.to_thread(self._recording.close)
             await self.saver.aclose()
         finally:
@@ -319,6 +331,7 @@ class SessionBridge:
         if self.saver._runtime.is_home:
             raise EventLoopError("Closing here would wait for what only this event loop can do; use `await aclose()`.")
         try:
+            self.sessions.close()
             self._recording.close()
             self.saver.close()
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 class SessionBridgeError(Exception):
     """Root of every error of this library; `except SessionBridgeError` catches them all."""
@@ -69,3 +71,44 @@ class EmbeddedServerError(SessionBridgeError, RuntimeError):
 
 class OutsideRunError(SessionBridgeError, RuntimeError):
     """A call that belongs into a running node or tool came from outside of any run; the message names the way there."""
+
+
+class SessionNotFoundError(SessionBridgeError, LookupError):
+    """There is no such session, or it is not one of the user's in whose name it was asked for."""
+
+
+class InvalidTransitionError(SessionBridgeError, ValueError):
+    """A session cannot go from its status to the wanted one; the message says where it can go."""
+
+
+class SessionConflictError(SessionBridgeError, RuntimeError):
+    """Somebody else changed, or made, the session in between; read it again and decide anew."""
+
+
+class SessionBusyError(SessionBridgeError, RuntimeError):
+    """Somebody else holds the session's lease.
+
+    Attributes:
+        owner: Who.
+        until: When the lease ends, unless it is renewed.
+    """
+
+    def __init__(self, message: str, *, owner: str | None = None, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.owner, self.until = owner, until
+
+
+class SessionEndedError(SessionBridgeError, RuntimeError):
+    """The session has ended and takes nothing more, unless it is reopened."""
+
+
+class NotResumableError(SessionBridgeError, RuntimeError):
+    """A session cannot be resumed.
+
+    Attributes:
+        reason: Why not, in one word or two.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -10,7 +10,7 @@ from contract.build import ABSENT, at, chain, get, listed, put
 from pymongo import AsyncMongoClient, monitoring
 from redis.asyncio import Redis
 
-from langgraph_session_bridge import SessionBridgeSaver
+from langgraph_session_bridge import SessionBridge, SessionBridgeSaver, SessionManager
 from langgraph_session_bridge.embedded import EmbeddedServers
 
 READS_AND_CHANGES = {"find", "aggregate", "count", "distinct", "update", "delete", "findAndModify"}
@@ -56,6 +56,8 @@ def allowed(name: str, collection: str, condition: Mapping[str, Any]) -> str:
         return "threads by t"
     if collection == "threads" and name == "find" and set(condition) == {"g"}:
         return "deleted_threads"
+    if collection == "records" and condition.get("k") == "session" and "f.life.status" in condition:
+        return {"find": "sessions", "aggregate": "count_sessions"}.get(name, "")
     if collection == "checkpoints" and name == "find":
         if set(condition) == {"gone"}:
             return "threads_with_stones"
@@ -115,6 +117,20 @@ async def grow(saver: Any, thread: str, length: int) -> None:
         await saver.aput_writes(config, [("log", [f"{number + 1} {'x' * 300}"])], f"task-{number}")
 
 
+async def manage(sessions: SessionManager) -> None:
+    """What sessions are asked and told."""
+    await sessions.create("s", user_id="u", tags=["x"])
+    await sessions.create("alias", thread_id="other")
+    await sessions.for_user("u").start("s")
+    await sessions.update("alias", title="t")
+    await sessions.touch("s")
+    await sessions.end("s")
+    for how in ({}, {"user_id": "u"}, {"tags": "x"}, {"title": "t"}, {"metadata": {"a": 1}}, {"status": "ended"}):
+        await sessions.list(**how)
+        await sessions.count(**how)
+    await sessions.delete("s")
+
+
 async def trouble(saver: Any, database: Any) -> None:
     """Dead letters: made, listed, put back, given up, deleted with their thread."""
     await database.command("collMod", "checkpoints", validator={"t": {"$nin": ["p1", "p2", "p3"]}})
@@ -139,6 +155,7 @@ async def test_every_query_has_equality_on_the_thread(servers: EmbeddedServers, 
         redis = Redis.from_url(servers.redis_url)
         async with SessionBridgeSaver(mongo, redis if tier == "redis" else None, database=name, prefix=name) as saver:
             await work(saver)
+            await manage(SessionBridge(saver).sessions)
             if tier == "redis":
                 await trouble(saver, mongo[name])
         await mongo.drop_database(name)
@@ -150,4 +167,4 @@ async def test_every_query_has_equality_on_the_thread(servers: EmbeddedServers, 
         without = [row for row in listener.documents if row[0] != "meta" and not isinstance(row[1].get("t"), str)]
         assert not without, f"documents without a thread: {without[:3]}"
     named = {"threads by t", "every_checkpoint", "checkpoints_of_runs", "deleted_threads", "threads_with_stones"}
-    assert set(used) == {"one thread", "meta", *named}
+    assert set(used) == {"one thread", "meta", "sessions", "count_sessions", *named}

@@ -13,6 +13,9 @@ Prepare = Callable[[], Awaitable[bool]]
 BeforePut = Callable[[str, str, Checkpoint, CheckpointMetadata, ChannelVersions], tuple[Checkpoint, Prepare] | None]
 """Gets thread, namespace and checkpoint; returns what to store instead, or nothing."""
 
+AfterPut = Callable[[str, str, CheckpointMetadata], None]
+"""Gets thread, namespace and metadata of what was stored; must neither wait nor raise."""
+
 
 BeforeDelete = Callable[[str], Awaitable[None]]
 """Gets the thread: what is still on its way there must arrive before, or it would outlive the thread."""
@@ -24,3 +27,4 @@ class Hooks:
 
     before_put: BeforePut | None = None
     before_delete: BeforeDelete | None = None
+    after_put: AfterPut | None = None

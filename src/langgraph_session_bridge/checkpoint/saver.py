@@ -97,6 +97,8 @@ class SessionBridgeSaver(KeepingSaver):
         if changed is not None and not await changed[1]():
             work = self._work(*place, checkpoint, stored, new_versions)
         await pipeline.put(work, self._level(config))
+        if self._hooks.after_put is not None:
+            self._hooks.after_put(thread_id, ns, metadata)
         return codec.config_of(thread_id, ns, checkpoint["id"])
 
     def _work(

@@ -63,6 +63,9 @@ class Event:
 
 Callback = Callable[[Event], Awaitable[None] | None]
 
+Tap = Callable[[str, str, Mapping[str, Any]], None]
+"""Called with the name of an event, its thread and what is known of it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listener:
@@ -87,6 +90,11 @@ class Listeners:
         self._thread: threading.Thread | None = None
         self._told: set[concurrent.futures.Future[None]] = set()
         self._closed = False
+        self._taps: tuple[Tap, ...] = ()
+
+    def tap(self, tap: Tap) -> None:
+        """Calls `tap` where something happens, before everybody else is told; it must neither wait nor raise."""
+        self._taps = (*self._taps, tap)
 
     def on(self, name: str, callback: Callback) -> Callable[[], None]:
         """Calls `callback` with each `Event` of that name from now on.
@@ -111,6 +119,8 @@ class Listeners:
 
     def emit(self, name: str, thread_id: str, values: Mapping[str, Any]) -> None:
         """Tells it to whoever listens; never blocks, and drops (and counts) what they cannot keep up with."""
+        for tap in self._taps:
+            tap(name, thread_id, values)
         listening = tuple(listener for listener in self._listeners if listener.name in ("*", name))
         if not listening or self._closed:
             return

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
-from langgraph_session_bridge.storage.runtime import Runtime
+from langgraph_session_bridge.records.calls import Runner
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ class Query(Generic[T]):
     `await query` and `query.all()` give a list; `async for` and `for` read page by page. Each time it is asked anew.
     """
 
-    def __init__(self, runtime: Runtime, source: Callable[[], AsyncGenerator[T, None]], limit: int | None) -> None:
+    def __init__(self, runtime: Runner, source: Callable[[], AsyncGenerator[T, None]], limit: int | None) -> None:
         """Asks `source`, and takes at most `limit`.
 
         Raises:

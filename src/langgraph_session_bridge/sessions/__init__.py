@@ -1,0 +1,1 @@
+"""Sessions: a registry of LangGraph threads with owner, status, history, counters and lifetime."""

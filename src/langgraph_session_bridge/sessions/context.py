@@ -1,0 +1,61 @@
+"""What the calls of a session manager share: whose sessions, in whose name, and who does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.records.calls import Call, Runner
+from langgraph_session_bridge.records.session_ids import SessionLike, session_of
+from langgraph_session_bridge.sessions.draining import Controls
+from langgraph_session_bridge.sessions.ending import EndHooks
+from langgraph_session_bridge.sessions.following import Follower
+from langgraph_session_bridge.sessions.ids import IdFactory
+from langgraph_session_bridge.sessions.registry import Place, Registry
+
+T = TypeVar("T")
+
+
+def none_run(_: str) -> set[str]:
+    """For a manager that knows no recorder."""
+    return set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One for each manager; those for users differ in `user_id` and `actor`."""
+
+    registry: Registry
+    runner: Runner
+    follower: Follower
+    new_id: IdFactory
+    actor: str
+    user_id: str | None = None
+    hooks: EndHooks = field(default_factory=EndHooks)
+    controls: Controls = field(default_factory=Controls)
+    runs_of: Callable[[str], set[str]] = none_run
+    """The runs of a thread that are under way in this process."""
+
+    def call(self, work: Coroutine[Any, Any, T]) -> Call[T]:
+        """A call to be awaited or asked for its result."""
+        return Call(self.runner, work)
+
+    def place(self, session: SessionLike, rev: int | None = None) -> Place:
+        """Which session is meant.
+
+        Raises:
+            InvalidInputError: Its id cannot be used.
+        """
+        return Place(session_id=session_of(session).thread_id, user_id=self.user_id, rev=rev)
+
+    def owner(self, user_id: str | None) -> str | None:
+        """Whose session is made or looked for.
+
+        Raises:
+            InvalidInputError: Another user's, in the name of one.
+        """
+        if self.user_id is not None and user_id not in (None, self.user_id):
+            raise InvalidInputError("This manager is for one user; it cannot reach the sessions of another.")
+        return self.user_id or user_id

@@ -1,0 +1,73 @@
+"""The end of a session: everything is stored first, then the application's hooks say what they think of it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.records.capture.plain import plain
+from langgraph_session_bridge.sessions.models import Session, SessionReport
+
+logger = logging.getLogger(__name__)
+
+EndHook = Callable[[SessionReport], Awaitable[Any] | Any]
+"""Called with the report when a session ended; what it returns is kept on the session, as plain JSON."""
+
+
+class EndHooks:
+    """What runs when a session ends, by name, in the order of registration."""
+
+    def __init__(self) -> None:
+        self._hooks: dict[str, EndHook] = {}
+
+    def add(self, hook: EndHook, name: str | None = None) -> Callable[[], None]:
+        """Registers a hook; the function returned takes it off again.
+
+        Raises:
+            InvalidInputError: The name is taken, or cannot be a name.
+        """
+        known = name or getattr(hook, "__name__", type(hook).__name__)
+        if not known or known in self._hooks or "." in known or known.startswith("$"):
+            raise InvalidInputError(f"A hook cannot be called {known!r}: names are unique, without dots. Pass `name`.")
+        self._hooks[known] = hook
+
+        def off() -> None:
+            if self._hooks.get(known) is hook:
+                del self._hooks[known]
+
+        return off
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
+    async def run(self, report: SessionReport) -> dict[str, Any]:
+        """What the hooks said. One that fails neither stops the others nor takes the end back; its error is kept."""
+        said: dict[str, Any] = {}
+        for name, hook in list(self._hooks.items()):
+            try:
+                result = hook(report)
+                said[name] = plain(await result if inspect.isawaitable(result) else result)
+            except Exception as error:  # the border: a hook is foreign code, and the session has ended
+                logger.exception("The hook %s failed at the end of session %r.", name, report.session.session_id)
+                said[name] = {"error": f"{type(error).__name__}: {error}"}
+        return said
+
+
+def report_of(session: Session, reason: str | None = None) -> SessionReport:
+    """What a session amounts to, up to its end or until now."""
+    until = session.ended_at or datetime.now(UTC)
+    began = session.started_at or session.created_at
+    if reason is None:
+        reason = next((move.reason for move in reversed(session.transitions) if move.to in ("ended", "expired")), None)
+    return SessionReport(
+        session=session,
+        reason=reason,
+        duration_s=max(0.0, (until - began).total_seconds()),
+        counters=session.counters,
+        usage=session.usage,
+        evaluation=session.evaluation,
+    )

@@ -1,0 +1,87 @@
+"""A session as a record, and a record read as a session.
+
+The record (kind and id `session`) has the facets `life`, which is swapped and never merged; `touch`, when something
+last happened, ranked by time; and one `n-…` for each process that counted, its growing totals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from langgraph_session_bridge.records.audio.counting import CLOCK, read_totals
+from langgraph_session_bridge.sessions.models import Counters, Life, ModelUsage, Session, expiry
+from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+
+KIND = RECORD_ID = "session"
+LIFE, TOUCH = "life", "touch"
+COUNTERS, USAGE = "counters", "usage"
+
+_START = datetime.fromtimestamp(0, UTC)
+
+
+def position(micros: int, thread_id: str) -> str:
+    """Sorts sessions by time; no two share one."""
+    digest = hashlib.blake2b(thread_id.encode(), digest_size=8).hexdigest()
+    return f"{micros:016x}.{digest}"
+
+
+def micros_of(at: datetime) -> int:
+    """Microseconds since 1970."""
+    return (at - _START) // timedelta(microseconds=1)
+
+
+def time_of(micros: int) -> datetime:
+    """The time, as precise as MongoDB keeps it."""
+    return _START + timedelta(milliseconds=micros // 1000)
+
+
+def life_facet(life: Life) -> Facet:
+    """What is swapped; `alias` finds a session whose id is not that of its thread."""
+    value = life.model_dump(by_alias=True, include=set(Life.model_fields) | set(life.model_extra or ()))
+    if life.session_id != life.thread_id:
+        value["alias"] = life.session_id
+    return Facet(kind=KIND, id=RECORD_ID, name=LIFE, rank=life.rev, value=value)
+
+
+def touch_facet(life: Life) -> Facet:
+    """That something happens right now, and when the session may expire after it."""
+    moment = CLOCK()
+    at = time_of(moment)
+    value: dict[str, Any] = {"at": at, "key": position(moment, life.thread_id)}
+    expires = expiry(life, at)
+    if expires is not None:
+        value["expires_at"] = expires
+    return Facet(kind=KIND, id=RECORD_ID, name=TOUCH, rank=moment, value=value)
+
+
+def session_of(record: StoredRecord) -> Session:
+    """The session that a record is."""
+    life = {name: value for name, value in record[LIFE].items() if name != "alias"}
+    counters: dict[str, int] = {}
+    usage: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for path, total in read_totals(record).items():
+        if path[0] == COUNTERS and len(path) == 2:
+            counters[path[1]] = total
+        elif path[0] == USAGE and len(path) == 4:
+            usage[path[1].removeprefix("="), path[2].removeprefix("=")][path[3]] = total
+    counters.setdefault("turns", max(0, counters.get("runs", 0) - counters.get("resumes", 0)))
+    return Session.model_validate(
+        {
+            **life,
+            "last_activity_at": record[TOUCH].get("at", life["created_at"]),
+            "counters": Counters(**counters),
+            "usage": [
+                ModelUsage(provider=provider, model=model, **amounts)
+                for (provider, model), amounts in sorted(usage.items())
+            ],
+        }
+    )
+
+
+def life_of(session: Session) -> Life:
+    """What of a session is swapped."""
+    own = set(Session.model_fields) - set(Life.model_fields)
+    return Life.model_validate(session.model_dump(by_alias=True, exclude=own))

@@ -1,0 +1,225 @@
+"""The session manager: a registry of threads with owner, status, history, counters and lifetime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any, Self, Unpack
+
+from langgraph_session_bridge.checkpoint.hooks import Hooks
+from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.ids import checked_id
+from langgraph_session_bridge.records.calls import Call, Runner
+from langgraph_session_bridge.records.listeners import Listeners
+from langgraph_session_bridge.records.session_ids import SessionLike
+from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.context import Context, none_run
+from langgraph_session_bridge.sessions.describing import fields_of
+from langgraph_session_bridge.sessions.following import Follower
+from langgraph_session_bridge.sessions.keeping import COUNTERS
+from langgraph_session_bridge.sessions.listing import Listing
+from langgraph_session_bridge.sessions.making import Making
+from langgraph_session_bridge.sessions.models import Counters, Fields, Session
+from langgraph_session_bridge.sessions.registry import Registry
+from langgraph_session_bridge.sessions.running import OwnLoop
+from langgraph_session_bridge.sessions.store import SessionStore
+
+
+class SessionManager(Making, Listing):
+    """Sessions of a store; `bridge.sessions` has those of a bridge.
+
+    Every method that asks or changes returns a `Call`: `await` it, or ask for its `result()` in code without an event
+    loop. A session is named by its id, or by a `Session`, of which only the id counts: pass `rev=session.rev` to change
+    it only if nobody else did since it was read.
+
+    Example:
+        ```python
+        async with SessionBridge.from_conn_string(MONGODB_URI, REDIS_URL) as bridge:
+            session = await bridge.sessions.open("support-42", user_id="u-7")
+            await graph.ainvoke(inputs, bridge.config(session))
+            report = await bridge.sessions.end(session, reason="solved")
+        ```
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        *,
+        id_factory: ids.IdFactory = ids.new_id,
+        actor: str = "application",
+        runner: Runner | None = None,
+        runs_of: Callable[[str], set[str]] = none_run,
+    ) -> None:
+        """Manages the sessions of a store.
+
+        Args:
+            store: Where they are kept.
+            id_factory: Makes the ids of sessions that are created without one.
+            actor: Who does what is done here, for the history; calls may tell another.
+            runner: Serves synchronous calls; a thread of its own by default.
+            runs_of: Tells the runs of a thread that are under way in this process.
+        """
+        self._own_loop = OwnLoop() if runner is None else None
+        serving: Runner = runner or self._own_loop or OwnLoop()
+        registry = Registry(store)
+        self._context = Context(
+            registry=registry,
+            runner=serving,
+            follower=Follower(registry, lambda: serving.home, actor),
+            new_id=id_factory,
+            actor=actor,
+            runs_of=runs_of,
+        )
+
+    def for_user(self, user_id: str) -> Self:
+        """The same sessions as one user may see and change them; all others look as if they were not there.
+
+        Raises:
+            InvalidInputError: The id cannot be used, or this manager is for another user already.
+        """
+        whose = ids.name("user_id", checked_id("user_id", user_id))
+        self._context.owner(whose)
+        scoped = object.__new__(type(self))
+        scoped._own_loop = None
+        scoped._context = replace(self._context, user_id=whose, actor=f"user {whose}")
+        return scoped
+
+    # Reading and describing
+
+    def get(self, session: SessionLike, *, touch: bool = False) -> Call[Session]:
+        """A session as it is.
+
+        Args:
+            session: The session, or its id.
+            touch: Whether that counts as activity.
+
+        Raises:
+            SessionNotFoundError: There is none.
+        """
+
+        async def work() -> Session:
+            found = await self._context.registry.get(self._context.place(session))
+            if touch:
+                await self._touch(found)
+            return found
+
+        return self._context.call(work())
+
+    def touch(self, session: SessionLike) -> Call[bool]:
+        """Notes that a session is active; false if that was noted less than five seconds ago by this process.
+
+        Raises:
+            SessionNotFoundError: There is none.
+        """
+
+        async def work() -> bool:
+            return await self._touch(await self._context.registry.get(self._context.place(session)))
+
+        return self._context.call(work())
+
+    def update(
+        self,
+        session: SessionLike,
+        *,
+        rev: int | None = None,
+        add_tags: Collection[str] = (),
+        remove_tags: Collection[str] = (),
+        **fields: Unpack[Fields],
+    ) -> Call[Session]:
+        """Changes what is said of a session.
+
+        Args:
+            session: The session, or its id.
+            rev: Only if it is at this revision.
+            add_tags: Tags that it gets besides those that it has.
+            remove_tags: Tags that it loses.
+            **fields: See `models.Fields`. `metadata` is merged, `None` takes a name out of it; all else is replaced.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            SessionConflictError: It is not at `rev` any more.
+            InvalidInputError: A value cannot be used; nothing was written.
+        """
+        return self._context.call(self._update(session, rev, add_tags, remove_tags, fields))
+
+    async def _update(
+        self,
+        session: SessionLike,
+        rev: int | None,
+        add_tags: Collection[str],
+        remove_tags: Collection[str],
+        given: Fields,
+    ) -> Session:
+        context = self._context
+        fields = fields_of(given)
+        context.owner(fields.get("user_id"))
+        if context.user_id is not None and "user_id" in fields and fields["user_id"] is None:
+            raise InvalidInputError("A user's session stays that user's; only a manager for all users can change it.")
+        added, removed = ids.names("add_tags", add_tags), set(ids.names("remove_tags", remove_tags))
+
+        def change(now: Session) -> Mapping[str, Any]:
+            changed = dict(fields)
+            if "metadata" in fields:
+                merged = {**now.metadata, **fields["metadata"]}
+                changed["metadata"] = ids.metadata({name: v for name, v in merged.items() if v is not None})
+            if added or removed:
+                tags = [tag for tag in fields.get("tags", now.tags) if tag not in removed]
+                changed["tags"] = ids.names("tags", [*tags, *added])
+            return {name: value for name, value in changed.items() if getattr(now, name) != value}
+
+        updated = await context.registry.change(context.place(session, rev), change)
+        context.follower.learn(updated)
+        return updated
+
+    def add(self, session: SessionLike, **amounts: int) -> Call[None]:
+        """Counts what happened outside of graphs, for example `add(session, messages=2)`; see `models.Counters`.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InvalidInputError: There is no such counter, or an amount is negative.
+        """
+
+        async def work() -> None:
+            if unknown := sorted(set(amounts) - set(Counters.model_fields)):
+                known = ", ".join(Counters.model_fields)
+                raise InvalidInputError(f"Nothing counts {', '.join(unknown)}; there are {known}.")
+            found = await self._context.registry.get(self._context.place(session))
+            follower = self._context.follower
+            follower.count(found.thread_id, {(COUNTERS, name): amount for name, amount in amounts.items()})
+            await follower.settle(found.thread_id)
+
+        return self._context.call(work())
+
+    # Following, and closing
+
+    def follow(self, listeners: Listeners, hooks: Hooks) -> None:
+        """Lets sessions follow what a recorder notices and a saver stores; a bridge does this by itself."""
+        listeners.tap(self._context.follower.notice)
+        hooks.after_put = self._context.follower.stored
+
+    async def aclose(self) -> None:
+        """Stores what was counted and closes the store; a bridge does this by itself."""
+        await self._context.follower.close()
+        await self._context.registry.store.aclose()
+        if self._own_loop is not None:
+            self._own_loop.stop()  # unless this is the very loop: then `close` does it
+
+    def close(self) -> None:
+        """Synchronous `aclose`."""
+        if self._own_loop is None and not self._context.follower.pending:
+            return
+        self._context.runner.run(self.aclose(), "use `await sessions.aclose()`")
+        if self._own_loop is not None:
+            self._own_loop.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

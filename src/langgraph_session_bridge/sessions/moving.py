@@ -1,0 +1,147 @@
+"""Moving sessions from one status to the next, and what goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from langgraph_session_bridge.records.calls import Call
+from langgraph_session_bridge.records.session_ids import SessionLike
+from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.context import Context
+from langgraph_session_bridge.sessions.ending import EndHook, report_of
+from langgraph_session_bridge.sessions.models import Session, SessionReport
+from langgraph_session_bridge.sessions.states import Event, target
+
+if TYPE_CHECKING:
+    from langgraph.runtime import RunControl
+
+DRAIN_S = 10.0
+"""How long `end` waits for runs that it asked to stop."""
+
+
+class Moving:
+    """The part of `SessionManager` that changes what status a session has."""
+
+    _context: Context
+
+    def start(
+        self, session: SessionLike, *, reason: str | None = None, actor: str | None = None, rev: int | None = None
+    ) -> Call[Session]:
+        """From `created` to `active`; a run of its graph does the same.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InvalidTransitionError: It has another status.
+            SessionConflictError: It is not at `rev` any more.
+        """
+        return self._context.call(self._move(session, "start", reason, actor, rev))
+
+    def pause(
+        self, session: SessionLike, *, reason: str | None = None, actor: str | None = None, rev: int | None = None
+    ) -> Call[Session]:
+        """From `active` to `paused`; runs of this process that have a `control` stop after their step.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InvalidTransitionError: It is not active.
+            SessionConflictError: It is not at `rev` any more.
+        """
+
+        async def work() -> Session:
+            paused = await self._move(session, "pause", reason, actor, rev)
+            self._context.controls.drain(paused.thread_id, reason or "the session was paused")
+            return paused
+
+        return self._context.call(work())
+
+    def resume(
+        self, session: SessionLike, *, reason: str | None = None, actor: str | None = None, rev: int | None = None
+    ) -> Call[Session]:
+        """From `paused`, `interrupted` or `error` back to `active`.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InvalidTransitionError: It is none of these.
+            SessionConflictError: It is not at `rev` any more.
+        """
+        return self._context.call(self._move(session, "resume", reason, actor, rev))
+
+    def reopen(
+        self, session: SessionLike, *, reason: str | None = None, actor: str | None = None, rev: int | None = None
+    ) -> Call[Session]:
+        """From `ended` to `active`: the only way back.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InvalidTransitionError: It has not ended.
+            SessionConflictError: It is not at `rev` any more.
+        """
+        return self._context.call(self._move(session, "reopen", reason, actor, rev))
+
+    def end(
+        self, session: SessionLike, *, reason: str | None = None, actor: str | None = None, rev: int | None = None
+    ) -> Call[SessionReport]:
+        """Ends a session: stores what is under way, ends it, runs the hooks of `on_end` and keeps what they return.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InvalidTransitionError: It has ended already.
+            SessionConflictError: It is not at `rev` any more.
+            UnavailableError: What is under way could not be stored; the session goes on.
+        """
+        return self._context.call(self._end(session, reason, actor, rev))
+
+    async def _end(self, session: SessionLike, reason: str | None, actor: str | None, rev: int | None) -> SessionReport:
+        context = self._context
+        found = await context.registry.get(context.place(session, rev))
+        target("end", found.status, f"Session {found.session_id[:80]!r}")
+        await self._stop_runs(found.thread_id, reason)
+        await context.follower.settle(found.thread_id)
+        await context.registry.store.drain(found.thread_id)
+        ended = await self._move(found, "end", reason, actor, rev)
+        said = await context.hooks.run(report_of(ended, reason))
+        if said:
+            ended = await context.registry.change(
+                context.place(ended), lambda now: {"evaluation": {**now.evaluation, **said}}
+            )
+        return report_of(ended, reason)
+
+    async def _stop_runs(self, thread_id: str, reason: str | None) -> None:
+        """Lets runs that have a control finish their step, since what they put afterwards would come too late."""
+        if not self._context.controls.drain(thread_id, reason or "the session was ended"):
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DRAIN_S
+        while self._context.runs_of(thread_id) and loop.time() < until:  # noqa: ASYNC110 - nobody tells of ends
+            await asyncio.sleep(0.01)
+
+    async def _move(
+        self, session: SessionLike, event: Event, reason: str | None, actor: str | None, rev: int | None
+    ) -> Session:
+        context = self._context
+        place = context.place(session, rev)
+        moved = await context.registry.transition(
+            place, event, actor=actor or context.actor, reason=ids.name("reason", reason)
+        )
+        context.follower.learn(moved)
+        return moved
+
+    def control(self, session: SessionLike) -> RunControl:
+        """A control for one run: `graph.invoke(inputs, config, control=sessions.control(session))`.
+
+        When the session is paused or ended by this process, the run stops at its next super-step with `GraphDrained`,
+        and can be resumed from there.
+        """
+        return self._context.controls.new(self._context.place(session).session_id)
+
+    def on_end(self, hook: EndHook, *, name: str | None = None) -> Callable[[], None]:
+        """Calls a function, or a coroutine function, with the report of each session that this process ends.
+
+        What it returns is kept in `evaluation` under its name. The function returned takes it off again.
+
+        Raises:
+            InvalidInputError: The name is taken.
+        """
+        return self._context.hooks.add(hook, name)

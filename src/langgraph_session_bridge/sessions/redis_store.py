@@ -1,0 +1,233 @@
+"""Sessions in Redis alone: a hash for each, sorted sets to list them by, one script that decides who wins a race.
+
+Keys share one hash tag, so that a script may touch several of them in a cluster too. Without MongoDB behind it this is
+as durable as that Redis is; a session with a lifetime goes by itself when that is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+
+from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, position
+from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.settings import Settings
+from langgraph_session_bridge.storage.addresses import parse_redis_address
+from langgraph_session_bridge.storage.clients import open_redis
+from langgraph_session_bridge.storage.documents import segment
+from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+from langgraph_session_bridge.storage.redis_calls import RedisCalls
+
+_CHUNK = 200
+
+_WRITE = """
+-- KEYS: the session, then sorted sets by activity (2, 3) and by age (4, 5).
+-- ARGV: expected rank of the life or '' to merge, member, lifetime in ms or '', when it was made; name, rank and value
+-- of each facet.
+local known = redis.call('HGET', KEYS[1], 'r:life')
+if ARGV[1] == '' then
+  if not known then return 0 end
+elseif (known or '0') ~= ARGV[1] then
+  return 0
+end
+for i = 5, #ARGV, 3 do
+  local name, rank = ARGV[i], ARGV[i + 1]
+  local before = redis.call('HGET', KEYS[1], 'r:' .. name)
+  if name == 'life' or not before or tonumber(rank) > tonumber(before) then
+    redis.call('HSET', KEYS[1], 'r:' .. name, rank, 'f:' .. name, ARGV[i + 2])
+    if name == 'touch' then
+      redis.call('ZADD', KEYS[2], rank, ARGV[2])
+      redis.call('ZADD', KEYS[3], rank, ARGV[2])
+      if ARGV[3] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+    end
+  end
+end
+if ARGV[1] ~= '' then
+  redis.call('ZADD', KEYS[4], ARGV[4], ARGV[2])
+  redis.call('ZADD', KEYS[5], ARGV[4], ARGV[2])
+end
+return 1
+"""
+
+
+class RedisSessionStore:
+    """A `SessionStore` in one Redis or Valkey, or a cluster; opened when it is first used, in each event loop.
+
+    Args:
+        redis_url: Its address.
+        prefix: First part of every key.
+        default_ttl_s: How long a session without a lifetime of its own is kept after its last activity.
+        **settings: Any of `Settings`, for the connections.
+    """
+
+    def __init__(
+        self, redis_url: str, *, prefix: str = "lsb", default_ttl_s: float | None = None, **settings: Any
+    ) -> None:
+        """Raises `ConfigurationError`, `InvalidInputError` or `InvalidTypeError` for what cannot be used."""
+        self._settings = Settings.create(prefix=prefix, **settings)
+        if default_ttl_s is not None and default_ttl_s <= 0:
+            raise InvalidInputError(f"default_ttl_s={default_ttl_s} must be over 0; None is for ever.")
+        parse_redis_address(redis_url)
+        self._url = redis_url
+        self._ttl_s = default_ttl_s
+        self._base = f"{prefix}:{{sessions}}"
+        self._calls: dict[asyncio.AbstractEventLoop, RedisCalls] = {}
+
+    def _redis(self) -> RedisCalls:
+        loop = asyncio.get_running_loop()
+        if loop not in self._calls:
+            for dead in [known for known in self._calls if known.is_closed()]:
+                del self._calls[dead]
+            client = open_redis(self._url, self._settings)
+            self._calls[loop] = RedisCalls(client, self._settings.max_concurrency)
+        return self._calls[loop]
+
+    # Writing
+
+    async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
+        """One script."""
+        return await self._write(thread_id, life.value, str(expected), [life, *also])
+
+    async def merge(self, thread_id: str, facets: Sequence[Facet]) -> None:
+        """One script, after a look at whose session it is."""
+        raw = await self._redis().command("HGET", self._session(thread_id), "f:life")
+        if raw is not None:
+            await self._write(thread_id, json.loads(raw), "", facets)
+
+    async def _write(self, thread_id: str, life: Mapping[str, Any], expected: str, facets: Sequence[Facet]) -> bool:
+        sets = [self._set(kind, user) for kind in (TOUCH, LIFE) for user in (None, life.get("user_id"))]
+        born = int(life["key"].partition(".")[0], 16)
+        args: list[Any] = [expected, _member(thread_id), self._lifetime_ms(facets), born]
+        for facet in facets:
+            args += [facet.name, facet.rank, json.dumps(facet.value, default=_text, separators=(",", ":"))]
+        keys = [self._session(thread_id), *sets]
+        return bool(await self._redis().command("EVAL", _WRITE, len(keys), *keys, *args))
+
+    def _lifetime_ms(self, facets: Sequence[Facet]) -> int | str:
+        """How long the session is kept from now on, if what is written says that it was active."""
+        touch = next((facet.value for facet in facets if facet.name == TOUCH), {})
+        if "expires_at" in touch:
+            return max(1, int((touch["expires_at"] - touch["at"]).total_seconds() * 1000))
+        return "" if self._ttl_s is None else int(self._ttl_s * 1000)
+
+    async def delete(self, thread_id: str) -> None:
+        """Deletes the hash; the sorted sets of its user lose it when they are next read."""
+        redis, member = self._redis(), _member(thread_id)
+        await redis.command("DEL", self._session(thread_id))
+        for kind in (TOUCH, LIFE):
+            await redis.command("ZREM", self._set(kind, None), member)
+
+    # Reading
+
+    async def read(self, thread_id: str) -> StoredRecord | None:
+        """The session of a thread."""
+        return (await self._read([thread_id]))[0]
+
+    async def _read(self, thread_ids: Sequence[str]) -> list[StoredRecord | None]:
+        redis = self._redis()
+        pipe = redis.client.pipeline(transaction=False)
+        for thread_id in thread_ids:
+            pipe.hgetall(self._session(thread_id))
+        rows = await redis.guarded(pipe.execute)
+        return [_record(thread_id, row) for thread_id, row in zip(thread_ids, rows, strict=True)]
+
+    async def find(self, search: Search) -> list[StoredRecord]:
+        """Walks the sorted set until there are enough."""
+        found: list[StoredRecord] = []
+        async with aclosing(self._matching(search)) as matching:
+            async for record in matching:
+                found.append(record)
+                if len(found) >= search.limit:
+                    break
+        return found
+
+    async def count(self, search: Search) -> Mapping[str, int]:
+        """Walks the whole set."""
+        return Counter([record[LIFE]["status"] async for record in self._matching(search)])
+
+    async def _matching(self, search: Search) -> AsyncGenerator[StoredRecord, None]:
+        """In order, from where `after` says; what is gone, or another user's by now, is taken out of the set."""
+        key = self._set(search.facet, search.user_id)
+        async for members in self._members(key, search):
+            records = await self._read([member.decode().split(".", 1)[1] for member in members])
+            stale = []
+            for member, record in zip(members, records, strict=True):
+                if record is None or search.user_id not in (None, record[LIFE].get("user_id")):
+                    stale.append(member)
+                elif search.holds(record):
+                    yield record
+            if stale:
+                await self._redis().command("ZREM", key, *stale)
+
+    async def _members(self, key: str, search: Search) -> AsyncGenerator[list[bytes], None]:
+        """Members of a sorted set, some at a time; the next are those past the score of the last ones."""
+        bounds, redis = search.bounds(search.facet), self._redis()
+        lowest = int(max(bounds.get("$gte", ""), bounds.get("$gt", ""))[:16] or "0", 16)
+        ends: list[Any] = [lowest, int(bounds["$lt"][:16], 16) if "$lt" in bounds else "+inf"]
+        verb = "ZREVRANGEBYSCORE" if search.descending else "ZRANGEBYSCORE"
+        seen: list[bytes] = []
+        while True:
+            turned = reversed(ends) if search.descending else ends
+            flat = await redis.command(verb, key, *turned, "WITHSCORES", "LIMIT", len(seen), _CHUNK)
+            pairs = flat if flat and isinstance(flat[0], list) else list(zip(flat[::2], flat[1::2], strict=True))
+            if not pairs:
+                return
+            yield [member for member, _ in pairs]
+            last = pairs[-1][1]
+            ends[1 if search.descending else 0] = int(float(last))
+            seen = [member for member, score in pairs if score == last]
+
+    async def is_taken(self, thread_id: str) -> bool:
+        """Nothing but sessions is kept here."""
+        return False
+
+    async def drain(self, thread_id: str) -> None:
+        """Nothing waits here."""
+
+    async def aclose(self) -> None:
+        """Closes the connections of every loop."""
+        running = asyncio.get_running_loop()
+        calls, self._calls = self._calls, {}
+        for loop, redis in calls.items():
+            if loop is running:
+                await redis.client.aclose()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(redis.client.aclose(), loop))
+
+    # Names
+
+    def _session(self, thread_id: str) -> str:
+        return f"{self._base}:s:{segment(thread_id)}"
+
+    def _set(self, facet: str, user_id: str | None) -> str:
+        base = f"{self._base}:{'by_age' if facet == LIFE else 'by_activity'}"
+        return base if user_id is None else f"{base}:{segment(user_id)}"
+
+
+def _member(thread_id: str) -> str:
+    """What sorts sessions of the same microsecond as their positions do, and tells the thread."""
+    return f"{position(0, thread_id)[17:]}.{thread_id}"
+
+
+def _record(thread_id: str, row: Mapping[bytes, bytes]) -> StoredRecord | None:
+    if b"f:life" not in row:
+        return None
+    fields = {name.decode(): value for name, value in row.items()}
+    return StoredRecord(
+        thread_id=thread_id,
+        kind=KIND,
+        id=RECORD_ID,
+        ranks={name[2:]: int(value) for name, value in fields.items() if name.startswith("r:")},
+        facets={name[2:]: json.loads(value) for name, value in fields.items() if name.startswith("f:")},
+    )
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, datetime), f"{type(value).__name__} in a session"
+    return value.isoformat()

@@ -1,0 +1,159 @@
+"""The sessions of one store: read, made and changed, each change a compare-and-set that says who did what and why."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from langgraph_session_bridge.errors import SessionConflictError, SessionNotFoundError
+from langgraph_session_bridge.sessions.describing import at_millisecond
+from langgraph_session_bridge.sessions.keeping import life_facet, life_of, session_of, touch_facet
+from langgraph_session_bridge.sessions.models import Life, Session, Transition
+from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.sessions.states import Event, Status, target
+from langgraph_session_bridge.sessions.store import SessionStore
+
+MOST_TRANSITIONS = 200
+_TRIES = 200
+_LONGEST_PAUSE_S = 0.05
+
+Change = Callable[[Session], Mapping[str, Any]]
+"""What is to become of a session as it is now; nothing if it is to stay. May raise, which ends the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which session is meant, and in whose name; `user_id` is `None` for everybody's."""
+
+    session_id: str
+    user_id: str | None = None
+    rev: int | None = None
+    """Only if it is at this revision."""
+
+
+class Registry:
+    """Sessions of a store; what is another user's looks as if it were not there."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self.store = store
+        self._turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def find(self, place: Place) -> Session | None:
+        """The session, or nothing."""
+        record = await self.store.read(place.session_id)
+        if record is None:
+            search = Search(alias=place.session_id, user_id=place.user_id, order="created_at", limit=1, brief=False)
+            named = await self.store.find(search)
+            record = await self.store.read(named[0].thread_id) if named else None
+        if record is None:
+            return None
+        session = session_of(record)
+        return session if place.user_id in (None, session.user_id) else None
+
+    async def get(self, place: Place) -> Session:
+        """The session.
+
+        Raises:
+            SessionNotFoundError: There is none, or it is another user's.
+        """
+        session = await self.find(place)
+        if session is None:
+            raise SessionNotFoundError(
+                f"There is no session {place.session_id[:80]!r}; `open` makes it, `list` tells which there are."
+            )
+        return session
+
+    async def create(self, life: Life, actor: str) -> Session:
+        """Makes a session of a thread that has none.
+
+        Raises:
+            SessionConflictError: It has one.
+        """
+        born = Transition(ts=life.created_at, event="create", to=life.status, actor=actor, rev=1)
+        life = life.model_copy(update={"transitions": [born]})
+        touch = touch_facet(life)
+        if not await self.store.swap(life.thread_id, life_facet(life), 0, [touch]):
+            raise SessionConflictError(
+                f"Session {life.session_id[:80]!r} exists already; `open` resumes it, `get` reads it."
+            )
+        own = life.model_dump(by_alias=True)
+        return Session.model_validate({**own, "last_activity_at": touch.value["at"]})
+
+    async def change(self, place: Place, change: Change) -> Session:
+        """Changes a session; who loses a race looks at it again.
+
+        Raises:
+            SessionNotFoundError: There is none.
+            SessionConflictError: It is not at the given revision, or others changed it all the time.
+        """
+        async with self._turn(place.session_id):
+            return await self._change(place, change)
+
+    def _turn(self, session_id: str) -> asyncio.Lock:
+        """In one loop callers take turns, instead of racing each other."""
+        return self._turns.setdefault((asyncio.get_running_loop(), session_id), asyncio.Lock())
+
+    async def _change(self, place: Place, change: Change) -> Session:
+        for tried in range(_TRIES):
+            session = await self.get(place)
+            _check_revision(session, place.rev)
+            wanted = change(session)
+            if not wanted:
+                return session
+            life = life_of(session).model_copy(update={**wanted, "rev": session.rev + 1})
+            touch = touch_facet(life)
+            if await self.store.swap(session.thread_id, life_facet(life), session.rev, [touch]):
+                changed = {name: getattr(life, name) for name in (*wanted, "rev")}
+                return session.model_copy(update={**changed, "last_activity_at": touch.value["at"]})
+            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(tried, 10))))
+        message = f"Session {place.session_id[:80]!r} was changed by others {_TRIES} times in a row; try again."
+        raise SessionConflictError(message)
+
+    async def transition(
+        self, place: Place, event: Event, *, actor: str, reason: str | None = None, also: Change | None = None
+    ) -> Session:
+        """Moves a session to the status that an event leads to.
+
+        Raises:
+            InvalidTransitionError: The event is not for a session of its status; the message says what is.
+        """
+
+        def change(session: Session) -> Mapping[str, Any]:
+            status = target(event, session.status, f"Session {session.session_id[:80]!r}")
+            moved = transitioned(session, event, status, actor=actor, reason=reason)
+            return {**moved, **(also(session) if also is not None else {})}
+
+        return await self.change(place, change)
+
+
+def transitioned(session: Session, event: Event, status: Status, *, actor: str, reason: str | None) -> dict[str, Any]:
+    """What changes with a session's status."""
+    now = at_millisecond(datetime.now(UTC))
+    entry = Transition(
+        ts=now, event=event, from_=session.status, to=status, reason=reason, actor=actor, rev=session.rev + 1
+    )
+    found: dict[str, Any] = {
+        "status": status,
+        "transitions": [*session.transitions, entry][-MOST_TRANSITIONS:],
+    }
+    if status == "active":
+        found |= {"paused_at": None, "ended_at": None, "started_at": session.started_at or now}
+        found |= {"pending_interrupts": [], "last_error": None} if event in ("resume", "run", "reopen") else {}
+    elif status == "paused":
+        found["paused_at"] = now
+    elif status in ("ended", "expired"):
+        found["ended_at"] = now
+    return found
+
+
+def _check_revision(session: Session, rev: int | None) -> None:
+    if rev is not None and session.rev != rev:
+        raise SessionConflictError(
+            f"Session {session.session_id[:80]!r} is at revision {session.rev}, not {rev}: somebody changed it. "
+            "Read it again."
+        )

@@ -1,0 +1,56 @@
+"""Where sessions are kept: the one interface that every place for them has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+
+
+class SessionStore(Protocol):
+    """Keeps the record of each session by its thread, and finds them again.
+
+    A record consists of facets (see `keeping`). `swap` decides who wins a race; everything else merges by rank, so
+    that repeating it is harmless.
+    """
+
+    async def read(self, thread_id: str) -> StoredRecord | None:
+        """The session of a thread, with what any process told of it."""
+        ...
+
+    async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
+        """Puts `life` in the place of the one with rank `expected` (0: there is none), and merges other facets.
+
+        False if it is another by now; then nothing was written.
+        """
+        ...
+
+    async def merge(self, thread_id: str, facets: Sequence[Facet]) -> None:
+        """Merges facets other than `life`, at once or a little later."""
+        ...
+
+    async def find(self, search: Search) -> list[StoredRecord]:
+        """Sessions that match, in order."""
+        ...
+
+    async def count(self, search: Search) -> Mapping[str, int]:
+        """How many sessions match, by status; whatever `after` and `limit` say."""
+        ...
+
+    async def is_taken(self, thread_id: str) -> bool:
+        """Whether anything but a session is kept under a thread's id: checkpoints, for example."""
+        ...
+
+    async def drain(self, thread_id: str) -> None:
+        """Returns when everything that was told of a thread is as durable as it gets here."""
+        ...
+
+    async def delete(self, thread_id: str) -> None:
+        """Deletes the session with all that belongs to its thread."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes what the store itself opened."""
+        ...

@@ -1,0 +1,99 @@
+"""Sessions in a saver's tiers: MongoDB decides who wins a race, the journal takes what is told often."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langgraph_session_bridge.errors import DurabilityTimeoutError
+from langgraph_session_bridge.records.outbox import Outbox
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
+from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+from langgraph_session_bridge.storage.runtime import Runtime
+
+_HISTORY = ("f.life.transitions",)
+
+
+class StoredSessions:
+    """A `SessionStore` on the pipeline, with both tiers or with MongoDB alone.
+
+    A session is a record of its thread, so deleting the thread deletes it, whoever does that. Reading one sees what any
+    process told; lists show what MongoDB has, which for times and counts is a flush behind.
+    """
+
+    def __init__(self, runtime: Runtime, outbox: Outbox) -> None:
+        """Keeps them through a saver's pipeline."""
+        self._runtime = runtime
+        self._outbox = outbox
+
+    async def read(self, thread_id: str) -> StoredRecord | None:
+        """The session of a thread, from both tiers."""
+        records = (await self._runtime.pipeline()).records
+        found = await records.get(thread_id, [(KIND, RECORD_ID)])
+        return next((record for record in found if LIFE in record), None)
+
+    async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
+        """One conditional update, on a majority."""
+        records = (await self._runtime.pipeline()).records
+        return await records.swap(thread_id, life, expected, also)
+
+    async def merge(self, thread_id: str, facets: Sequence[Facet]) -> None:
+        """Hands them to the outbox."""
+        self._outbox.add(thread_id, facets)
+
+    async def find(self, search: Search) -> list[StoredRecord]:
+        """One indexed query."""
+        archive = (await self._runtime.pipeline()).archive
+        return await archive.sessions(
+            query_of(search),
+            sort=f"f.{search.facet}.key",
+            descending=search.descending,
+            limit=search.limit,
+            without=_HISTORY if search.brief else (),
+        )
+
+    async def count(self, search: Search) -> Mapping[str, int]:
+        """One indexed query."""
+        archive = (await self._runtime.pipeline()).archive
+        return await archive.count_sessions(query_of(search))
+
+    async def is_taken(self, thread_id: str) -> bool:
+        """Whether the thread has checkpoints."""
+        return await (await self._runtime.pipeline()).read(thread_id, "", "") is not None
+
+    async def drain(self, thread_id: str) -> None:
+        """Sends what waits in the outbox, and flushes the thread."""
+        seconds = self._runtime.settings.drain_timeout_s
+        if not await asyncio.to_thread(self._outbox.drain, seconds):
+            message = f"What was told of thread {thread_id[:80]!r} could not be stored within {seconds:g} s."
+            raise DurabilityTimeoutError(message)
+        await (await self._runtime.pipeline()).flush_thread(thread_id)
+
+    async def delete(self, thread_id: str) -> None:
+        """Deletes the thread: checkpoints, pending writes and records."""
+        await (await self._runtime.pipeline()).delete_thread(thread_id)
+
+    async def aclose(self) -> None:
+        """The saver is somebody else's."""
+
+
+def query_of(search: Search) -> dict[str, Any]:
+    """A search as conditions for MongoDB; there is always one on the status, with which the indexes go on."""
+    query: dict[str, Any] = {"f.life.status": {"$in": sorted(search.status)}}
+    if search.user_id is not None:
+        query["f.life.user_id"] = search.user_id
+    if search.alias is not None:
+        query["f.life.alias"] = search.alias
+    if search.tags:
+        query["f.life.tags"] = {"$all": sorted(set(search.tags))}
+    for name, value in search.metadata.items():
+        query[f"f.life.metadata.{name}"] = {"$eq": value}
+    if search.title is not None:
+        query["f.life.title"] = {"$regex": re.escape(search.title), "$options": "i"}
+    for facet in (LIFE, TOUCH):
+        if bounds := search.bounds(facet):
+            query[f"f.{facet}.key"] = bounds
+    return query

@@ -1,0 +1,70 @@
+"""Sessions in memory: so many and no more, the longest idle go first, and what has expired is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from langgraph_session_bridge import InvalidInputError, SessionManager, SessionNotFoundError
+from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
+
+
+async def test_the_longest_idle_make_room() -> None:
+    store = MemorySessionStore(max_sessions=3)
+    sessions = SessionManager(store)
+    for name in "abc":
+        await sessions.create(name)
+    await sessions.start("a")
+    await sessions.create("d")
+    assert await sessions.ids() == ["a", "c", "d"] and store.evicted == 1
+    with pytest.raises(SessionNotFoundError):
+        await sessions.get("b")
+    assert store.stats() == {"sessions": 3, "max_sessions": 3, "evicted": 1}
+
+
+async def test_what_has_expired_is_forgotten_but_not_what_is_pinned() -> None:
+    later = timedelta()
+    store = MemorySessionStore(now=lambda: datetime.now(UTC) + later)
+    sessions = SessionManager(store)
+    await sessions.create("idle", idle_ttl_s=60)
+    await sessions.create("old", hard_ttl_s=60)
+    await sessions.create("pinned", idle_ttl_s=60, pinned=True)
+    await sessions.create("ever")
+    assert store.cleanup() == 0
+    later = timedelta(seconds=61)
+    assert store.cleanup() == 2 and await sessions.ids() == ["pinned", "ever"]
+
+
+async def test_cleaning_up_happens_by_itself() -> None:
+    later = timedelta()
+    store = MemorySessionStore(cleanup_interval_s=1e-9, now=lambda: datetime.now(UTC) + later)
+    sessions = SessionManager(store)
+    await sessions.create("idle", idle_ttl_s=60)
+    later = timedelta(seconds=61)
+    await sessions.create("other")
+    assert await sessions.ids() == ["other"]
+
+
+def test_threads_and_loops_may_share_it() -> None:
+    with SessionManager(MemorySessionStore()) as sessions:
+        sessions.create("s").result()
+
+        def work(number: int) -> None:
+            async def in_a_loop() -> None:
+                await sessions.update("s", add_tags=[f"a{number}"])
+
+            asyncio.run(in_a_loop())
+            sessions.update("s", add_tags=[f"b{number}"]).result()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(25)))
+        assert len(sessions.get("s").result().tags) == 50
+
+
+@pytest.mark.parametrize("how", [{"max_sessions": 0}, {"cleanup_interval_s": 0}])
+def test_a_store_for_nothing_is_refused(how: dict[str, int]) -> None:
+    with pytest.raises(InvalidInputError, match="max_sessions"):
+        MemorySessionStore(**how)  # type: ignore[arg-type]
