@@ -183,8 +183,9 @@ async def test_an_existing_thread_can_be_a_session_of_another_name(open_manager:
         assert (made.session_id, made.thread_id) == ("public", "thread/7\n")
         assert await other.get("public") == made == await other.get(made)
         assert (await other.start("public")).status == "active"
-        with pytest.raises(SessionConflictError, match="another thread"):
-            await other.create("public", thread_id="thread/8")
+        for how in ({}, {"thread_id": "thread/8"}):
+            with pytest.raises(SessionConflictError, match="exists already"):
+                await other.create("public", **how)
         assert await other.for_user("u").get("public")
         with pytest.raises(SessionNotFoundError):
             await other.for_user("v").get("public")

@@ -277,3 +277,14 @@ async def test_a_user_cannot_take_over_a_thread_that_is_nobodys(open_bridge: Ope
             with pytest.raises(SessionConflictError, match="holds a state"):
                 await bridge.sessions.for_user("u").create(**how)
         assert (await bridge.sessions.create("old", user_id="u")).user_id == "u"
+
+
+async def test_a_session_made_anew_does_not_inherit_what_its_namesake_did(open_bridge: OpenBridge) -> None:
+    async with open_bridge() as one, open_bridge() as other:
+        running = graph(other, node=lambda state: {"steps": 1})
+        for times in (1, 2):
+            await one.sessions.create("s")
+            for _ in range(times):
+                await running.ainvoke({"steps": 0}, other.config("s"))
+            assert (await eventually(other, "active")).counters.runs == times
+            await one.sessions.delete("s")

@@ -10,10 +10,9 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -24,8 +23,9 @@ from langgraph_session_bridge.errors import (
     UnavailableError,
 )
 from langgraph_session_bridge.records.audio.counting import Path, Tally
-from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, USAGE, life_of, touch_facet
-from langgraph_session_bridge.sessions.models import LastError, PendingInterrupt, Session
+from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, life_of, touch_facet
+from langgraph_session_bridge.sessions.models import Session
+from langgraph_session_bridge.sessions.noticing import MOVING, amounts, error_of, interrupts
 from langgraph_session_bridge.sessions.registry import Place, Registry
 from langgraph_session_bridge.sessions.states import Event
 
@@ -36,23 +36,9 @@ _PUBLISH_S = 0.1
 _STRANGER_S = 2.0
 """How long a thread counts as unregistered; a session made by another process is followed after that."""
 _MOST_THREADS = 10_000
+_MOST = 2**53
+_CLOSE_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _TRIES = 0.05, 2.0, 8
-
-_COUNTED: Mapping[str, tuple[str, ...]] = {
-    "run.started": ("runs",),
-    "session.paused": ("interrupts",),
-    "session.resumed": ("resumes",),
-    "session.error": ("errors",),
-    "tool.started": ("tool_calls",),
-    "tool.failed": ("tool_errors",),
-    "context.injected": ("injections",),
-}
-_MOVING = ("run.started", "session.paused", "session.resumed", "session.error")
-_USAGE = {"input_tokens": "input_tokens", "output_tokens": "output_tokens", "total_tokens": "total_tokens"}
-_DETAILS = {
-    "cached_input_tokens": ("input_token_details", "cache_read"),
-    "reasoning_tokens": ("output_token_details", "reasoning"),
-}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +47,8 @@ class _Followed:
 
     tally: Tally
     moves: deque[tuple[str, Mapping[str, Any]]] = field(default_factory=deque)
-    counted: bool = False
+    fresh: Counter[Path] = field(default_factory=Counter)
+    """What is not yet in the tally."""
     session: Session | None = None
     stranger_until: float = 0.0
     touched_at: float = float("-inf")
@@ -87,15 +74,16 @@ class Follower:
     def pending(self) -> bool:
         """Whether something was noticed that is not worked through."""
         with self._lock:
-            return any(each.moves or each.counted or each.working for each in self._known.values())
+            return any(each.moves or each.fresh or each.working for each in self._known.values())
 
     def notice(self, name: str, thread_id: str, values: Mapping[str, Any]) -> None:
         """Takes an event, from any thread."""
-        if name in _COUNTED or name == "model.used":
-            self._note(thread_id, _amounts(name, values), (name, values) if name in _MOVING else None)
+        added = amounts(name, values)
+        if added:
+            self._note(thread_id, added, (name, values) if name in MOVING else None)
 
     def _note(
-        self, thread_id: str, amounts: Mapping[Path, int], move: tuple[str, Mapping[str, Any]] | None = None
+        self, thread_id: str, added: Mapping[Path, int], move: tuple[str, Mapping[str, Any]] | None = None
     ) -> None:
         """Counts, and remembers what may move the session; what goes wrong is not the business of whoever noticed."""
         if self._pid != os.getpid():
@@ -104,11 +92,7 @@ class Follower:
             followed = self._of(thread_id)
             if self._closed or followed.stranger_until > time.monotonic():
                 return
-            try:
-                followed.tally.count(amounts)
-            except InvalidInputError as error:  # more models than anybody uses
-                logger.debug("Not counted for thread %r: %s", thread_id, error)
-            followed.counted = True
+            followed.fresh.update(added)
             if move is not None:
                 followed.moves.append(move)
             self._schedule(thread_id, followed)
@@ -118,19 +102,29 @@ class Follower:
         if ns == "" and metadata.get("source") == "loop":
             self._note(thread_id, {(COUNTERS, "steps"): 1})
 
-    def count(self, thread_id: str, amounts: Mapping[Path, int]) -> None:
-        """Adds to what is counted of a session, from any thread."""
-        with self._lock:
-            followed = self._of(thread_id)
-            followed.tally.count(amounts)
-            followed.counted = True
-            self._schedule(thread_id, followed)
+    def count(self, thread_id: str, added: Mapping[Path, int]) -> None:
+        """Adds to what is counted of a session, from any thread.
+
+        Raises:
+            InvalidInputError: An amount is negative or beyond all reason.
+        """
+        if not all(0 <= amount < _MOST for amount in added.values()):
+            raise InvalidInputError(f"{dict(added)!r:.200} cannot be counted; totals only grow.")
+        self._note(thread_id, added)
 
     def learn(self, session: Session) -> None:
         """A session is known to be registered, as it is."""
         with self._lock:
             followed = self._of(session.thread_id)
-            followed.session, followed.stranger_until = session, 0.0
+            followed.stranger_until = 0.0
+            self._is(followed, session)
+
+    def _is(self, followed: _Followed, session: Session | None) -> None:
+        """What was counted of a session that was deleted is not counted of the next one in its thread."""
+        known = followed.session
+        if known is not None and session is not None and known.key != session.key:
+            followed.tally = Tally(self._owner, KIND, RECORD_ID)
+        followed.session = session
 
     def forget(self, thread_id: str) -> None:
         """A session is gone."""
@@ -157,7 +151,7 @@ class Follower:
 
     async def _settled(self, thread_id: str) -> None:
         followed = self._known.get(thread_id)
-        while followed is not None and (followed.working is not None or followed.moves or followed.counted):
+        while followed is not None and (followed.working is not None or followed.moves or followed.fresh):
             if followed.working is None:
                 self._start(thread_id)
             assert followed.working is not None
@@ -165,15 +159,20 @@ class Follower:
 
     async def close(self) -> None:
         """Works through what is left, and takes nothing more."""
-        for thread_id in list(self._known):
-            await self.settle(thread_id)
+        with self._lock:
+            waiting = [thread_id for thread_id, each in self._known.items() if each.moves or each.fresh or each.working]
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await asyncio.gather(*[self.settle(thread_id) for thread_id in waiting])
+        except TimeoutError:
+            logger.warning("What %d sessions did last is not stored: the servers do not answer.", len(waiting))
         self._closed = True
 
     def _of(self, thread_id: str) -> _Followed:
         followed = self._known.get(thread_id)
         if followed is None:
             followed = self._known[thread_id] = _Followed(tally=Tally(self._owner, KIND, RECORD_ID))
-            idle = (name for name, each in self._known.items() if not (each.scheduled or each.working or each.counted))
+            idle = (name for name, each in self._known.items() if not (each.scheduled or each.working or each.fresh))
             if len(self._known) > _MOST_THREADS and (oldest := next(idle, None)) not in (None, thread_id):
                 del self._known[str(oldest)]
         self._known.move_to_end(thread_id)
@@ -207,23 +206,23 @@ class Follower:
         except SessionBridgeError as error:
             logger.warning("Session of thread %r does not show all that its graph did: %s", thread_id, error)
             followed.moves.clear()
-            followed.counted = False
+            followed.fresh.clear()
         finally:
             with self._lock:
                 followed.working = None
-                if followed.moves or followed.counted:
+                if followed.moves or followed.fresh:
                     self._schedule(thread_id, followed)
 
     async def _followed(self, thread_id: str, followed: _Followed) -> None:
-        if followed.session is None or (followed.moves and followed.moves[0][0] == "run.started"):
-            followed.session = await _patiently(lambda: self._registry.find(Place(session_id=thread_id)))
+        if followed.session is None or any(name == "run.started" for name, _ in followed.moves):
+            self._is(followed, await _patiently(lambda: self._registry.of_thread(thread_id)))
         session = followed.session
-        if session is None or session.thread_id != thread_id:
+        if session is None:
             with self._lock:
                 self._known.pop(thread_id, None)
                 self._of(thread_id).stranger_until = time.monotonic() + _STRANGER_S
             followed.moves.clear()
-            followed.counted = False
+            followed.fresh.clear()
             return
         while followed.moves:
             name, values = followed.moves[0]
@@ -231,8 +230,10 @@ class Follower:
             followed.session = session = moved or session
             followed.moves.popleft()
         facets = []
-        if followed.counted:
-            followed.counted = False
+        with self._lock:
+            added, followed.fresh = followed.fresh, Counter()
+        if added:
+            followed.tally.count(added)
             facets.append(followed.tally.totals())
         if session.is_open and self.may_touch(thread_id):
             facets.append(touch_facet(life_of(session)))
@@ -244,10 +245,10 @@ class Follower:
         place, at = Place(session_id=thread_id), values["at"]
         try:
             if name == "session.paused":
-                waiting = _interrupts(values, at)
+                waiting = interrupts(values, at)
                 return await self._transition(place, "interrupt", lambda _: {"pending_interrupts": waiting})
             if name == "session.error":
-                error = _error(values, at)
+                error = error_of(values, at)
                 return await self._transition(place, "fail", lambda _: {"last_error": error}, error.type)
             return await self._transition(place, "run" if name == "run.started" else "resume", None)
         except (InvalidTransitionError, LookupError):
@@ -267,38 +268,3 @@ async def _patiently(call: Callable[[], Any]) -> Any:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
     return await call()
-
-
-def _amounts(name: str, values: Mapping[str, Any]) -> dict[Path, int]:
-    if name != "model.used":
-        return {(COUNTERS, counter): 1 for counter in _COUNTED[name]}
-    data = values.get("data") or {}
-    usage = data.get("usage") or {}
-    who = (USAGE, f"={data.get('provider') or ''}"[:200], f"={data.get('model') or ''}"[:200])
-    found: dict[Path, int] = {(*who, "requests"): 1}
-    for ours, theirs in _USAGE.items():
-        found[*who, ours] = _amount(usage.get(theirs))
-    for ours, (group, detail) in _DETAILS.items():
-        found[*who, ours] = _amount((usage.get(group) or {}).get(detail))
-    return {path: amount for path, amount in found.items() if amount}
-
-
-def _amount(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else 0
-
-
-def _interrupts(values: Mapping[str, Any], at: datetime) -> list[PendingInterrupt]:
-    data = values.get("data") or {}
-    return [
-        PendingInterrupt(
-            id=waiting.get("id"), value=waiting.get("value"), at=at, checkpoint_id=data.get("checkpoint_id")
-        )
-        for waiting in data.get("interrupts", ())
-    ]
-
-
-def _error(values: Mapping[str, Any], at: datetime) -> LastError:
-    error = values.get("error") or {}
-    return LastError(
-        type=error.get("type", "Exception"), message=error.get("message", ""), node=values.get("graph_node"), at=at
-    )

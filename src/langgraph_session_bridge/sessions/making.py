@@ -52,7 +52,8 @@ class Making(Moving):
         fields["user_id"] = context.owner(fields.get("user_id"))
         chosen = ids.session_id(context.new_id() if session_id is None else session_id)
         thread = chosen if thread_id is None else checked_id("thread_id", thread_id)
-        await self._check_free(chosen, thread, given=session_id is not None or thread_id is not None)
+        if session_id is not None or thread_id is not None:
+            await self._check_free(chosen, thread)
         now = CLOCK()
         life = Life(
             session_id=chosen,
@@ -66,12 +67,14 @@ class Making(Moving):
         context.follower.learn(session)
         return session
 
-    async def _check_free(self, session_id: str, thread_id: str, *, given: bool) -> None:
+    async def _check_free(self, session_id: str, thread_id: str) -> None:
         """Ids are unique, and a user cannot take over a thread that was there before and is registered for nobody."""
         registry = self._context.registry
-        if session_id != thread_id and await registry.find(replace(self._context.place(session_id), user_id=None)):
-            raise SessionConflictError(f"Session {session_id[:80]!r} exists already, with another thread.")
-        if given and self._context.user_id is not None and await registry.store.is_taken(thread_id):
+        if await registry.find(replace(self._context.place(session_id), user_id=None)):
+            raise SessionConflictError(
+                f"Session {session_id[:80]!r} exists already; `open` resumes it, `get` reads it."
+            )
+        if self._context.user_id is not None and await registry.store.is_taken(thread_id):
             raise SessionConflictError(
                 f"Thread {thread_id[:80]!r} holds a state but is no session; a manager for all users can make it one."
             )

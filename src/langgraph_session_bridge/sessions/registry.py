@@ -55,6 +55,11 @@ class Registry:
         session = session_of(record)
         return session if place.user_id in (None, session.user_id) else None
 
+    async def of_thread(self, thread_id: str) -> Session | None:
+        """The session that a thread is, or nothing."""
+        record = await self.store.read(thread_id)
+        return None if record is None else session_of(record)
+
     async def get(self, place: Place) -> Session:
         """The session.
 
