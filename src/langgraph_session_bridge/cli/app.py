@@ -13,6 +13,7 @@ from langgraph_session_bridge.cli.doctor import doctor
 from langgraph_session_bridge.cli.events import events
 from langgraph_session_bridge.cli.journal import drain, flusher, health, stats
 from langgraph_session_bridge.cli.servers import down, status, up
+from langgraph_session_bridge.cli.sessions import ls, show_session
 from langgraph_session_bridge.cli.sweep import sweep
 from langgraph_session_bridge.cli.tools import tools
 from langgraph_session_bridge.cli.versions import PROJECT, version_of
@@ -23,8 +24,9 @@ _EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, epilog=_EPILOG)
-for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, tools, context, events):
+for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, ls, tools, context, events):
     app.command(epilog=_EPILOG)(_verb)
+app.command("show", epilog=_EPILOG)(show_session)
 app.add_typer(dead, name="dead", epilog=_EPILOG)
 
 
