@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import os
 import threading
 import weakref
 from collections import deque
@@ -21,6 +20,7 @@ from langgraph_session_bridge.errors import (
     SessionBridgeError,
     UnavailableError,
 )
+from langgraph_session_bridge.records.forks import begins_anew
 from langgraph_session_bridge.records.receipts import Receipt as Receipt
 from langgraph_session_bridge.records.receipts import settle_all
 from langgraph_session_bridge.settings import Level
@@ -71,18 +71,19 @@ class Outbox:
     def __init__(self, runtime: Runtime) -> None:
         """Sends through a saver's pipeline, from its home loop."""
         self._runtime = runtime
-        self._lock = threading.Lock()
-        self._reset()
+        self.after_fork()
+        begins_anew(self)
         self._at_exit = _drain_at_exit_of(self)
 
-    def _reset(self) -> None:
+    def after_fork(self) -> None:
+        """The state of a fresh process: what waited in the parent is the parent's to send."""
+        self._lock = threading.Lock()
         self._queues: dict[str, _Queue] = {}
         self._ready: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = self._waiting_bytes = 0
         self._closed = self._given_up = False
         self._idle = threading.Condition(self._lock)
-        self._pid = os.getpid()
 
     @property
     def unsent(self) -> int:
@@ -107,8 +108,6 @@ class Outbox:
             raise InvalidInputError("Records need the thread_id of their session.")
         receipt = Receipt()
         letter = _Letter(packed(facets), len(facets), level or self._runtime.settings.record_ack, receipt)
-        if os.getpid() != self._pid:
-            self._reset()
         wake = False
         with self._lock:
             if self._closed:
@@ -158,8 +157,6 @@ class Outbox:
 
     def last(self, thread_id: str) -> Receipt | None:
         """The receipt of what was handed over last for a thread, if that is not stored yet."""
-        if os.getpid() != self._pid:
-            return None
         with self._lock:
             queue = self._queues.get(thread_id)
             return queue.last if queue is not None else None
@@ -267,7 +264,7 @@ class Outbox:
         with self._lock:
             self._closed = True
         atexit.unregister(self._at_exit)
-        if self._pid != os.getpid() or self.drain(timeout_s):
+        if self.drain(timeout_s):
             return
         with self._lock:
             self._given_up = True

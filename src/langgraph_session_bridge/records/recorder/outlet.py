@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from langgraph_session_bridge.errors import DurabilityTimeoutError
+from langgraph_session_bridge.records.forks import begins_anew
 from langgraph_session_bridge.records.outbox import Receipt, Sink
 from langgraph_session_bridge.storage.facets import Facet
 
@@ -32,9 +33,14 @@ class Outlet:
     def __init__(self, sink: Sink, emit: Emit | None, *, strict: bool) -> None:
         """Sends to a sink and tells a listener."""
         self._sink, self._emit, self.strict = sink, emit, strict
-        self._lock = threading.Lock()
+        self.after_fork()
+        begins_anew(self)
         self.counts: Counter[str] = Counter()
         self._known: set[type[Exception]] = set()
+
+    def after_fork(self) -> None:
+        """Counts go on."""
+        self._lock = threading.Lock()
 
     def count(self, name: str) -> None:
         """Counts something, from any thread."""

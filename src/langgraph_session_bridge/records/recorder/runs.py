@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from langgraph_session_bridge.records.forks import begins_anew
 from langgraph_session_bridge.records.recorder.places import Ids, text
 from langgraph_session_bridge.storage.facets import Facet
 
@@ -92,12 +93,17 @@ class Runs:
 
     def __init__(self, max_runs: int = 65_536, max_orphans: int = 1024) -> None:
         """Remembers so many runs, and so many tools whose run was cancelled while they went on."""
-        self._lock = threading.Lock()
+        self.after_fork()
+        begins_anew(self)
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._roots: dict[str, str] = {}
         self._orphans: OrderedDict[str, Run] = OrderedDict()
         self._max_runs, self._max_orphans = max_runs, max_orphans
         self.forgotten = 0
+
+    def after_fork(self) -> None:
+        """Runs that went on in the thread that forked go on."""
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._runs) + len(self._orphans)
