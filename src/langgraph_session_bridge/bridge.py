@@ -29,6 +29,7 @@ from langgraph_session_bridge.records.recorder.handler import SessionRecorder
 from langgraph_session_bridge.records.recordings import Recordings
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 from langgraph_session_bridge.sessions.manager import SessionManager
+from langgraph_session_bridge.sessions.resuming import Restoring
 from langgraph_session_bridge.sessions.stored import StoredSessions
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class SessionBridge:
             actor=saver._runtime.shared.owner,
             runner=saver._runtime,
             runs_of=self.recorder.runs_of,
+            restore=Restoring(saver, self.records),
         )
         self.sessions.follow(self._recording.listeners, saver._hooks)
 

@@ -13,6 +13,7 @@ from langgraph_session_bridge import (
     InvalidInputError,
     InvalidTransitionError,
     InvalidTypeError,
+    NotResumableError,
     SessionConflictError,
     SessionEndedError,
     SessionManager,
@@ -67,7 +68,7 @@ async def test_a_session_moves_and_remembers_how(sessions: SessionManager) -> No
     await sessions.create("s", actor="anna")
     started = await sessions.start("s", actor="anna")
     paused = await sessions.pause("s", reason="lunch", actor="ben")
-    resumed = await sessions.resume("s")
+    resumed = (await sessions.resume("s")).session
     assert (started.status, paused.status, resumed.status) == ("active", "paused", "active")
     assert started.started_at is not None and paused.paused_at is not None and resumed.paused_at is None
     report = await sessions.end("s", reason="done", actor="anna")
@@ -89,7 +90,7 @@ async def test_a_session_moves_and_remembers_how(sessions: SessionManager) -> No
 
 async def test_what_is_not_possible_is_refused_and_changes_nothing(sessions: SessionManager) -> None:
     made = await sessions.create("s")
-    for refused in (sessions.pause, sessions.resume, sessions.reopen):
+    for refused in (sessions.pause, sessions.reopen):
         with pytest.raises(InvalidTransitionError, match=r"'s' is created.*start"):
             await refused("s")
     await sessions.end("s")
@@ -371,6 +372,24 @@ async def test_validation_tells_what_is_wrong(sessions: SessionManager) -> None:
     assert found["s"] in (["past its lifetime"], ["not found"])
     await sessions.end("fine")
     assert (await sessions.validate("fine")).reasons == ["ended"]
+
+
+async def test_whether_a_session_can_be_resumed_has_a_reason(sessions: SessionManager) -> None:
+    await sessions.create("s")
+    assert (await sessions.can_resume("s")).resumable
+    assert (await sessions.can_resume("s", max_age_s=0)).reason == "too old"
+    with pytest.raises(NotResumableError, match="too old") as refused:
+        await sessions.resume("s", max_age_s=0)
+    assert refused.value.reason == "too old"
+    assert (await sessions.resume("s", max_age_s=3600)).session.status == "created"
+    await sessions.end("s")
+    with pytest.raises(NotResumableError, match=r"ended\); `reopen`"):
+        await sessions.resume("s")
+    assert (await sessions.can_resume("s")).reason == "ended"
+    with pytest.raises(SessionNotFoundError):
+        await sessions.for_user("u").can_resume("s")
+    with pytest.raises(SessionNotFoundError):
+        await sessions.for_user("u").resume("s")
 
 
 async def test_deleting_deletes_for_good(open_manager: OpenManager) -> None:

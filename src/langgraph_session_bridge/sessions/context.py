@@ -14,6 +14,7 @@ from langgraph_session_bridge.sessions.ending import EndHooks
 from langgraph_session_bridge.sessions.following import Follower
 from langgraph_session_bridge.sessions.ids import IdFactory
 from langgraph_session_bridge.sessions.registry import Place, Registry
+from langgraph_session_bridge.sessions.resuming import Restore
 
 T = TypeVar("T")
 
@@ -37,6 +38,8 @@ class Context:
     controls: Controls = field(default_factory=Controls)
     runs_of: Callable[[str], set[str]] = none_run
     """The runs of a thread that are under way in this process."""
+    restore: Restore | None = None
+    """Tells what a session that is resumed goes on with."""
 
     def call(self, work: Coroutine[Any, Any, T]) -> Call[T]:
         """A call to be awaited or asked for its result."""

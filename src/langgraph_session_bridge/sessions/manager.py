@@ -21,6 +21,7 @@ from langgraph_session_bridge.sessions.listing import Listing
 from langgraph_session_bridge.sessions.making import Making
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
 from langgraph_session_bridge.sessions.registry import Registry
+from langgraph_session_bridge.sessions.resuming import Restore
 from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.store import SessionStore
 
@@ -49,6 +50,7 @@ class SessionManager(Making, Listing):
         actor: str = "application",
         runner: Runner | None = None,
         runs_of: Callable[[str], set[str]] = none_run,
+        restore: Restore | None = None,
     ) -> None:
         """Manages the sessions of a store.
 
@@ -58,6 +60,7 @@ class SessionManager(Making, Listing):
             actor: Who does what is done here, for the history; calls may tell another.
             runner: Serves synchronous calls; a thread of its own by default.
             runs_of: Tells the runs of a thread that are under way in this process.
+            restore: Tells what a session that is resumed goes on with; without one, that is the session alone.
         """
         self._own_loop = OwnLoop() if runner is None else None
         serving: Runner = runner or self._own_loop or OwnLoop()
@@ -69,6 +72,7 @@ class SessionManager(Making, Listing):
             new_id=id_factory,
             actor=actor,
             runs_of=runs_of,
+            restore=restore,
         )
 
     def for_user(self, user_id: str) -> Self:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
@@ -12,6 +13,8 @@ from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.ending import EndHook, report_of
 from langgraph_session_bridge.sessions.models import Session, SessionReport
+from langgraph_session_bridge.sessions.registry import transitioned
+from langgraph_session_bridge.sessions.resuming import Resumption, Verdict, refuse, verdict
 from langgraph_session_bridge.sessions.states import Event, target
 
 if TYPE_CHECKING:
@@ -57,16 +60,73 @@ class Moving:
         return self._context.call(work())
 
     def resume(
-        self, session: SessionLike, *, reason: str | None = None, actor: str | None = None, rev: int | None = None
-    ) -> Call[Session]:
-        """From `paused`, `interrupted` or `error` back to `active`.
+        self,
+        session: SessionLike,
+        *,
+        max_age_s: float | None = None,
+        force: bool = False,
+        channels: Collection[str] | None = None,
+        reason: str | None = None,
+        actor: str | None = None,
+        rev: int | None = None,
+    ) -> Call[Resumption]:
+        """Takes a session up again, in whichever process, and tells all that is there to go on with.
+
+        One that was paused becomes active, and so does one that failed, if that is forced. One that waits for somebody
+        waits until its graph is answered; one that is active, since its process died for example, stays so.
+
+        Args:
+            session: The session, or its id.
+            max_age_s: Not if nothing happened for longer.
+            force: Also if its last run failed.
+            channels: Only these keys of the state.
+            reason: Why, for the history.
+            actor: Who does it.
+            rev: Only if it is at this revision.
 
         Raises:
             SessionNotFoundError: There is no such session.
-            InvalidTransitionError: It is none of these.
+            NotResumableError: It has ended or expired, is too old, or failed; `reason` says which.
             SessionConflictError: It is not at `rev` any more.
         """
-        return self._context.call(self._move(session, "resume", reason, actor, rev))
+        return self._context.call(self._resume(session, max_age_s, force, channels, reason, actor, rev))
+
+    async def _resume(
+        self,
+        session: SessionLike,
+        max_age_s: float | None,
+        force: bool,
+        channels: Collection[str] | None,
+        reason: str | None,
+        actor: str | None,
+        rev: int | None,
+    ) -> Resumption:
+        context = self._context
+        said = ids.name("reason", reason)
+
+        def change(found: Session) -> Mapping[str, Any]:
+            refuse(found, verdict(found, now=datetime.now(UTC), max_age_s=max_age_s, force=force))
+            if found.status not in ("paused", "error"):
+                return {}
+            return transitioned(found, "resume", "active", actor=actor or context.actor, reason=said)
+
+        resumed = await context.registry.change(context.place(session, rev), change)
+        context.follower.learn(resumed)
+        restored = None if context.restore is None else await context.restore(resumed, channels)
+        return Resumption(session=resumed, **({} if restored is None else dict(restored)))
+
+    def can_resume(self, session: SessionLike, *, max_age_s: float | None = None, force: bool = False) -> Call[Verdict]:
+        """Whether `resume` would take a session up again, and if not, why.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+
+        async def work() -> Verdict:
+            found = await self._context.registry.get(self._context.place(session))
+            return verdict(found, now=datetime.now(UTC), max_age_s=max_age_s, force=force)
+
+        return self._context.call(work())
 
     def reopen(
         self, session: SessionLike, *, reason: str | None = None, actor: str | None = None, rev: int | None = None

@@ -148,7 +148,7 @@ def transitioned(session: Session, event: Event, status: Status, *, actor: str, 
     }
     if status == "active":
         found |= {"paused_at": None, "ended_at": None, "started_at": session.started_at or now}
-        found |= {"pending_interrupts": [], "last_error": None} if event in ("resume", "run", "reopen") else {}
+        found["pending_interrupts"] = []
     elif status == "paused":
         found["paused_at"] = now
     elif status in ("ended", "expired"):

@@ -1,0 +1,145 @@
+"""Resuming a session: whether it may be, and all that whoever goes on with it has to know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from langgraph.types import Interrupt
+from pydantic import BaseModel, ConfigDict, Field
+
+from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
+from langgraph_session_bridge.errors import NotResumableError
+from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
+from langgraph_session_bridge.records.ledger import Ledger
+from langgraph_session_bridge.records.models import ContextInjectionRecord, ToolExecutionRecord
+from langgraph_session_bridge.sessions.models import Session
+from langgraph_session_bridge.storage.losses import Loss
+
+Reason = Literal["ended", "expired", "past its lifetime", "too old", "error"]
+"""Why a session cannot be resumed."""
+
+_INTERRUPT = "__interrupt__"
+
+
+class Verdict(BaseModel):
+    """Whether a session can be resumed, and if not, why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    resumable: bool
+    reason: Reason | None = None
+
+
+class Restored(BaseModel):
+    """What is there to go on with."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    checkpoint_id: str | None = None
+    """The newest checkpoint; to go on from it, run the graph without naming one."""
+    state: dict[str, Any] = Field(default_factory=dict)
+    """Values of the state by key, as the newest checkpoint holds them."""
+    pending_interrupts: list[Interrupt] = Field(default_factory=list)
+    """What the graph waits for; answer with `Command(resume=…)`."""
+    unknown_tool_calls: list[ToolExecutionRecord] = Field(default_factory=list)
+    """Calls that were cut off: they may have happened."""
+    queued_context: list[ContextInjectionRecord] = Field(default_factory=list)
+    """What the model is to be told at its next call."""
+    audio: AudioSessionMetadata | None = None
+    """With the handles by which a provider's session is taken up again."""
+    losses: list[Loss] = Field(default_factory=list)
+    """When Redis lost its memory during the session, as far as this process knows; puts may be missing from then."""
+
+
+class Resumption(Restored):
+    """A session that was resumed, and what is there to go on with."""
+
+    session: Session
+
+
+class Restore(Protocol):
+    """Brings together what is there to go on with."""
+
+    async def __call__(self, session: Session, channels: Collection[str] | None) -> Restored:
+        """Everything, or of the state only some keys."""
+        ...
+
+
+def verdict(session: Session, *, now: datetime, max_age_s: float | None = None, force: bool = False) -> Verdict:
+    """Whether a session can be resumed.
+
+    Args:
+        session: The session.
+        now: What time it is.
+        max_age_s: Not if nothing happened for longer.
+        force: Also if its last run failed, from where it failed.
+    """
+    reason: Reason | None = None
+    expires = session.expires_at
+    if session.status == "ended" or session.status == "expired":
+        reason = session.status
+    elif expires is not None and expires <= now:
+        reason = "past its lifetime"
+    elif max_age_s is not None and now - session.last_activity_at > timedelta(seconds=max_age_s):
+        reason = "too old"
+    elif session.status == "error" and not force:
+        reason = "error"
+    return Verdict(resumable=reason is None, reason=reason)
+
+
+def refuse(session: Session, found: Verdict) -> None:
+    """Raises if a session cannot be resumed.
+
+    Raises:
+        NotResumableError: It cannot; `reason` says why.
+    """
+    if found.reason is None:
+        return
+    advice = {"ended": "`reopen` it first", "error": "pass force=True to go on from where its last run failed"}
+    message = f"Session {session.session_id[:80]!r} cannot be resumed ({found.reason})"
+    raise NotResumableError(
+        f"{message}; {advice.get(found.reason, 'make a new one')}.",
+        reason=found.reason,
+    )
+
+
+class Restoring:
+    """A `Restore` from a saver's checkpoints and records."""
+
+    def __init__(self, saver: SessionBridgeSaver, ledger: Ledger) -> None:
+        self._saver, self._ledger = saver, ledger
+
+    async def __call__(self, session: Session, channels: Collection[str] | None) -> Restored:
+        """Reads it all at once. A `DeltaChannel` is as it is stored; `graph.aget_state` tells its value."""
+        thread_id = session.thread_id
+        head, unknown, queued, audio = await asyncio.gather(
+            self._saver.aget_tuple({"configurable": {"thread_id": thread_id}}),
+            self._ledger.unknown_tool_calls(thread_id),
+            self._ledger.context_injections(thread_id, status="queued"),
+            self._ledger.audio(thread_id),
+        )
+        values: dict[str, Any] = head.checkpoint["channel_values"] if head is not None else {}
+        return Restored(
+            checkpoint_id=head.checkpoint["id"] if head is not None else None,
+            state={
+                name: value
+                for name, value in values.items()
+                if not name.startswith(("__", "branch:")) and (channels is None or name in channels)
+            },
+            pending_interrupts=_interrupts(head.pending_writes or () if head is not None else ()),
+            unknown_tool_calls=unknown,
+            queued_context=queued,
+            audio=audio[0] if audio else None,
+            losses=[loss for loss in self._losses() if loss.until >= session.created_at.timestamp()],
+        )
+
+    def _losses(self) -> Sequence[Loss]:
+        return self._saver._runtime.shared.witness.losses
+
+
+def _interrupts(writes: Sequence[tuple[str, str, Any]]) -> list[Interrupt]:
+    found = [value for _, channel, value in writes if channel == _INTERRUPT]
+    return [each for value in found for each in (value if isinstance(value, (list, tuple)) else [value])]
