@@ -167,3 +167,28 @@ def test_records_that_vanished_are_counted(open_saver: OpenSaver, pair: Pair, pl
         client.delete(key)
     saver.flush()
     assert saver.stats().counters["lost_entries"] == 1 and saver.health().verdict == "degraded"
+
+
+def test_who_waits_for_mongodb_holds_up_nobody_who_does_not(open_saver: OpenSaver, pair: Pair) -> None:
+    saver = open_saver(**NEVER, put_timeout_s=3.0, operation_timeout_s=1.0)
+    outbox = Outbox(saver._runtime)
+    outbox.add("t", [Facet(kind="tool", id="first", name="start", rank=1, value={})]).wait(10)
+    pair.signal("mongodb", signal.SIGSTOP)
+    slow = outbox.add("t", [Facet(kind="tool", id="slow", name="start", rank=1, value={})], level="majority")
+    wait_until(lambda: any(record.id == "slow" for record in journaled(saver, "t")), "journaled")
+    outbox.add("t", [Facet(kind="tool", id="quick", name="start", rank=1, value={})]).wait(2)
+    assert not slow.done
+    with pytest.raises(DurabilityTimeoutError, match="journaled in Redis"):
+        slow.wait(10)
+    assert saver.stats().counters.get("dropped_records", 0) == 0 and outbox.drain(5)
+    pair.signal("mongodb", signal.SIGCONT)
+    assert [record.id for record in reversed(read(saver, "t"))] == ["first", "slow", "quick"]
+
+
+def journaled(saver: SessionBridgeSaver, thread: str) -> list[Facet]:
+    async def find() -> list[Facet]:
+        journal = (await saver._runtime.pipeline()).journal
+        assert journal is not None
+        return [facet for batch in await journal.recorded(thread) for facet in batch.facets]
+
+    return saver._runtime.run(find(), "")

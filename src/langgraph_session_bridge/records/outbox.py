@@ -8,14 +8,13 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from langgraph_session_bridge.errors import (
     BacklogFullError,
     ClosedError,
-    DurabilityTimeoutError,
     InvalidInputError,
     SessionBridgeError,
     UnavailableError,
@@ -25,11 +24,12 @@ from langgraph_session_bridge.records.receipts import Receipt as Receipt
 from langgraph_session_bridge.records.receipts import settle_all
 from langgraph_session_bridge.settings import Level
 from langgraph_session_bridge.storage.facets import Facet, joined, packed
+from langgraph_session_bridge.storage.protocols import Recorded
+from langgraph_session_bridge.storage.record_store import RecordStore
 from langgraph_session_bridge.storage.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-_LEVELS: tuple[Level, ...] = ("cache", "aof", "majority")
 _STEP_BYTES = 1024 * 1024
 """About as much goes in one step of a thread."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
@@ -81,7 +81,7 @@ class Outbox:
         self._queues: dict[str, _Queue] = {}
         self._ready: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting = self._waiting_bytes = 0
+        self._waiting = self._waiting_bytes = self._confirming = 0
         self._closed = self._given_up = False
         self._idle = threading.Condition(self._lock)
 
@@ -167,9 +167,12 @@ class Outbox:
         with self._lock:
             ready, self._ready = self._ready, []
         for thread_id in ready:
-            task = asyncio.get_running_loop().create_task(self._send_all(thread_id), name="lsb-outbox")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._send_all(thread_id))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="lsb-outbox")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _send_all(self, thread_id: str) -> None:
         letters: list[_Letter] = []
@@ -186,7 +189,7 @@ class Outbox:
             letters[:] = self._next(thread_id)
             if not letters:
                 return
-            error, reached = await self._sent(thread_id, letters)
+            error = await self._sent(thread_id, letters)
             if isinstance(error, UnavailableError) and not self._given_up:
                 self._put_back(thread_id, letters)
                 letters.clear()
@@ -195,7 +198,8 @@ class Outbox:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 pause = _FIRST_PAUSE_S
-                self._settle(letters, error, reached)
+                if error is not None:
+                    self._settle(letters, error)
                 letters.clear()
 
     def _next(self, thread_id: str) -> list[_Letter]:
@@ -224,40 +228,76 @@ class Outbox:
         with self._lock:
             self._queues[thread_id].letters.extendleft(reversed(letters))
 
-    async def _sent(self, thread_id: str, letters: Sequence[_Letter]) -> tuple[Exception | None, Collection[Level]]:
-        """Sends letters in one step, at the highest level among them.
+    async def _sent(self, thread_id: str, letters: Sequence[_Letter]) -> Exception | None:
+        """Journals letters in one step, and settles them; those that wait for more than that do so aside.
 
         Returns:
-            What went wrong, and the levels that were reached all the same.
+            What went wrong; then nothing is settled.
         """
-        level = _LEVELS[max(_LEVELS.index(letter.level) for letter in letters)]
         try:
-            pipeline = await self._runtime.pipeline()
-            await pipeline.records.put_packed(thread_id, joined([letter.raw for letter in letters]), level)
-        except DurabilityTimeoutError as error:
-            return error, [one for one in _LEVELS if pipeline.records.is_kept_by_journal(one)]
+            records = (await self._runtime.pipeline()).records
+            done = await records.journal(thread_id, joined([letter.raw for letter in letters]))
         except SessionBridgeError as error:
-            return error, ()
+            return error
         except Exception as error:  # the border: a bug of ours, or of a driver, must not stop what comes after
             logger.exception("Records of thread %r could not be stored.", thread_id)
-            return error, ()
-        return None, _LEVELS
+            return error
+        kept = [done is None or records.is_kept_by_journal(letter.level) for letter in letters]
+        self._settle([letter for letter, is_kept in zip(letters, kept, strict=True) if is_kept], None)
+        late = [letter for letter, is_kept in zip(letters, kept, strict=True) if not is_kept]
+        if done is not None and late:
+            with self._lock:
+                self._confirming += 1
+            self._spawn(self._confirm(records, thread_id, done, late))
+        return None
 
-    def _settle(self, letters: Sequence[_Letter], error: Exception | None, reached: Collection[Level] = ()) -> None:
-        if error is not None and not isinstance(error, DurabilityTimeoutError):  # that one is journaled, not dropped
-            self._runtime.shared.count("dropped_records", sum(letter.count for letter in letters))
-            logger.error("%d records were dropped: %s", sum(letter.count for letter in letters), error)
+    async def _confirm(self, records: RecordStore, thread_id: str, done: Recorded, letters: Sequence[_Letter]) -> None:
+        """Waits until MongoDB has what was journaled; what is journaled later does not wait for that."""
+        try:
+            await records.confirm(thread_id, done)
+            self._settle(letters, None)
+        except UnavailableError as error:
+            if self._given_up:
+                self._settle(letters, error)
+            else:
+                self._again(thread_id, letters)
+        except SessionBridgeError as error:  # it is in the journal, but no more can be said of it
+            self._settle(letters, error, journaled=True)
+        except BaseException:  # the loop ends
+            self._settle(letters, ClosedError("The event loop ended before MongoDB confirmed it."), journaled=True)
+            raise
+        finally:
+            with self._lock:
+                self._confirming -= 1
+                self._idle.notify_all()
+
+    def _again(self, thread_id: str, letters: Sequence[_Letter]) -> None:
+        """The journal lost its memory, and perhaps these with it: they go once more."""
         with self._lock:
-            self._waiting -= sum(letter.count for letter in letters)
+            queue = self._queues.setdefault(thread_id, _Queue())
+            queue.letters.extendleft(reversed(letters))
+            if not queue.busy:
+                queue.busy = True
+                self._spawn(self._send_all(thread_id))
+
+    def _settle(self, letters: Sequence[_Letter], error: Exception | None, *, journaled: bool = False) -> None:
+        if not letters:
+            return
+        count = sum(letter.count for letter in letters)
+        if error is not None and not journaled:
+            self._runtime.shared.count("dropped_records", count)
+            logger.error("%d records were dropped: %s", count, error)
+        with self._lock:
+            self._waiting -= count
             self._waiting_bytes -= sum(len(letter.raw) for letter in letters)
-        settle_all((letter.receipt, None if letter.level in reached else error) for letter in letters)
+        settle_all((letter.receipt, error) for letter in letters)
 
     # Closing
 
     def drain(self, timeout_s: float) -> bool:
         """Blocks until everything that was handed over is stored; false if that takes longer."""
         with self._lock:
-            return self._idle.wait_for(lambda: not self._queues, timeout_s)
+            return self._idle.wait_for(lambda: not self._queues and not self._confirming, timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """Takes nothing more, and drains; what is left is dropped, counted and told."""

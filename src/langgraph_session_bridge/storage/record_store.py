@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from langgraph_session_bridge.errors import DurabilityTimeoutError, JournalUnavailableError, UnavailableError
+from langgraph_session_bridge.errors import (
+    DeadLetterError,
+    DurabilityTimeoutError,
+    JournalUnavailableError,
+    UnavailableError,
+)
 from langgraph_session_bridge.settings import Level, Settings
 from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.facets import Batch, Facet, StoredRecord, folded, merged, packed, unpacked
@@ -54,10 +59,20 @@ class RecordStore:
 
     async def put_packed(self, thread_id: str, raw: bytes, level: Level) -> None:
         """Stores what `facets.packed` packed, as `put` does."""
+        done = await self.journal(thread_id, raw)
+        if done is not None and not self.is_kept_by_journal(level):
+            await self.confirm(thread_id, done)
+
+    async def journal(self, thread_id: str, raw: bytes) -> Recorded | None:
+        """Journals what `facets.packed` packed; `None` if it went past the journal, and so is archived.
+
+        Raises:
+            UnavailableError: Neither tier took it, or the thread has dead letters; trying again is harmless.
+        """
         journal = self._journal
         if journal is None:
             await self._archived(thread_id, raw)
-            return
+            return None
         token = self._shared.token()
         try:
             await outage.end(self._archive, journal, self._shared)
@@ -68,10 +83,12 @@ class RecordStore:
             await outage.begin(self._archive, self._shared, error)
             self._shared.count("written_through")
             await self._archived(thread_id, raw)
-            return
+            return None
+        except DeadLetterError as error:  # what Redis shows of the thread is of an older epoch, and cannot be flushed
+            message = f"Records of thread {thread_id[:80]!r} wait until its dead letters are gone. ({error})"
+            raise UnavailableError(message) from error
         self._shared.note_unflushed(journal.shard_of(thread_id), thread_id, _ANY_CHECKPOINT, done.counter)
-        if not self.is_kept_by_journal(level):
-            await self._confirm(journal, thread_id, done)
+        return done
 
     def is_kept_by_journal(self, level: Level) -> bool:
         """Whether what is journaled, and not archived yet, has reached a level."""
@@ -89,7 +106,16 @@ class RecordStore:
         message = f"Thread {thread_id[:80]!r} changed faster than its records could be stored; try again."
         raise UnavailableError(message)
 
-    async def _confirm(self, journal: Journal, thread_id: str, done: Recorded) -> None:
+    async def confirm(self, thread_id: str, done: Recorded) -> None:
+        """Returns when MongoDB has what was journaled, and everything of the thread before it.
+
+        Raises:
+            DurabilityTimeoutError: It did not confirm in time; it will be flushed when it answers.
+            DeadLetterError: It waits among the thread's dead letters.
+            UnavailableError: The journal lost its memory, and perhaps this with it; record it again.
+        """
+        journal = self._journal
+        assert journal is not None
         shard, seconds = journal.shard_of(thread_id), self._settings.put_timeout_s
         try:
             await within(seconds, lambda: self._flusher.flush(shard, done.entry_id))

@@ -84,7 +84,8 @@ class Shared:
     def note_unflushed(self, shard: int, thread_id: str, checkpoint_id: str, counter: int) -> None:
         """Remembers that the journal alone has a put of this process."""
         with self._lock:
-            self._unflushed[thread_id, checkpoint_id] = (shard, counter)
+            known = self._unflushed.get((thread_id, checkpoint_id), (shard, 0))
+            self._unflushed[thread_id, checkpoint_id] = (shard, max(counter, known[1]))
         self.dirty_shards.add(shard)
 
     def note_flushed(self, entries: Sequence[Entry]) -> None:

@@ -47,7 +47,8 @@ def check_once(records: Sequence[ToolExecutionRecord], turns: int = 1, count: in
     assert sorted(found) == [f"{turn}-{n:02}" for turn in range(turns) for n in range(count)]
     assert [name[0] for name in found] == sorted(name[0] for name in found)
     began = [record.started_at for record in reversed(records) if record.started_at]
-    assert began == sorted(began) and len(began) == len(found)
+    assert len(began) == len(found)  # within a turn, threads look at the clock and hand over in any order
+    assert all(max(began[n - count : n]) <= min(began[n : n + count]) for n in range(count, len(began), count))
     for record in records:
         assert record.status == "success" and record.attempt == 1 and record.result is not None
         assert record.result.text == str(2 * int(str(record.tool_call_id).split("-")[1]))
