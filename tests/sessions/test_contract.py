@@ -20,6 +20,7 @@ from langgraph_session_bridge import (
     SessionNotFoundError,
     ValueTooLargeError,
 )
+from langgraph_session_bridge.sessions.keeping import life_facet, life_of
 from langgraph_session_bridge.sessions.models import Session, SessionConfig
 from sessions.conftest import OpenManager
 
@@ -428,6 +429,17 @@ async def test_of_fifty_who_start_a_session_one_does(open_manager: OpenManager) 
         assert sum(isinstance(each, InvalidTransitionError) for each in moved) == 49
         history = (await one.get("s")).transitions
         assert [move.rev for move in history] == [1, 2]
+
+
+async def test_a_store_swaps_only_what_is_expected(sessions: SessionManager) -> None:
+    store = sessions._context.registry.store
+    life = life_of(await sessions.create("s")).model_copy(update={"rev": 2, "title": "mine"})
+    assert [await store.swap("s", life_facet(life), expected, []) for expected in (0, 2, 7)] == [False] * 3
+    assert (await sessions.get("s")).title is None
+    assert await store.swap("s", life_facet(life), 1, [])
+    assert not await store.swap("s", life_facet(life), 1, [])
+    assert not await store.swap("none", life_facet(life), 1, [])
+    assert (await sessions.get("s")).title == "mine" and await sessions.count() == 1
 
 
 async def test_the_history_keeps_the_newest(sessions: SessionManager, place: str) -> None:

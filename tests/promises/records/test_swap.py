@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -58,17 +59,45 @@ async def test_a_deleted_thread_is_not_brought_back(open_saver: OpenSaver, serve
         assert client["records_both"]["records"].count_documents({"t": "t"}) == 1
 
 
-async def test_one_made_while_its_thread_is_deleted_leaves_nothing_behind(
+class DeletedMeanwhile:
+    """An archive whose thread is deleted just before the first swap arrives."""
+
+    def __init__(self, archive: Any) -> None:
+        self._archive = archive
+        self.swaps = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._archive, name)
+
+    async def swap(self, thread_id: str, *args: Any, **kwargs: Any) -> bool:
+        self.swaps += 1
+        if self.swaps == 1:
+            await self._archive.delete_generations(thread_id, await self._archive.next_generation(thread_id))
+        return bool(await self._archive.swap(thread_id, *args, **kwargs))
+
+
+async def test_one_made_while_its_thread_is_deleted_is_made_anew_and_leaves_nothing_behind(
     open_saver: OpenSaver, servers: EmbeddedServers
 ) -> None:
     async with open_saver(journal=False) as saver:
-        records = await records_of(saver)
-        for _ in range(20):
-            await asyncio.gather(records.swap("t", facet("a", "life", 1), 0), saver.adelete_thread("t"))
-            with MongoClient(servers.mongodb_uri) as client:
-                living = client["records_mongo"]["threads"].find_one({"t": "t"})
-                generations = client["records_mongo"]["records"].distinct("g", {"t": "t"})
-            assert living is not None and set(generations) <= {living["g"]}
+        archive = DeletedMeanwhile((await saver._runtime.pipeline()).archive)
+        records = RecordStore(archive, saver._runtime.settings, saver._runtime.shared)  # type: ignore[arg-type]
+        assert await records.swap("t", facet("a", "life", 1), 0) and archive.swaps == 2
+        assert [record.id for record in await found(await records_of(saver))] == ["a"]
+    with MongoClient(servers.mongodb_uri) as client:
+        assert [row["g"] for row in client["records_mongo"]["records"].find({"t": "t"})] == [1]
+
+
+async def test_one_that_is_changed_while_its_thread_is_deleted_stays_deleted(
+    open_saver: OpenSaver, servers: EmbeddedServers
+) -> None:
+    async with open_saver(journal=False) as saver:
+        assert await (await records_of(saver)).swap("t", facet("a", "life", 1), 0)
+        archive = DeletedMeanwhile((await saver._runtime.pipeline()).archive)
+        records = RecordStore(archive, saver._runtime.settings, saver._runtime.shared)  # type: ignore[arg-type]
+        assert not await records.swap("t", facet("a", "life", 2), 1)
+    with MongoClient(servers.mongodb_uri) as client:
+        assert client["records_mongo"]["records"].count_documents({"t": "t"}) == 0
 
 
 async def test_what_cannot_be_stored_is_refused(records: RecordStore) -> None:
