@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
@@ -21,7 +21,7 @@ from langgraph_session_bridge.storage.losses import Loss
 Reason = Literal["ended", "expired", "past its lifetime", "too old", "error"]
 """Why a session cannot be resumed."""
 
-_INTERRUPT = "__interrupt__"
+_INTERRUPT, _ROOT = "__interrupt__", "__root__"
 
 
 class Verdict(BaseModel):
@@ -121,14 +121,9 @@ class Restoring:
             self._ledger.context_injections(thread_id, status="queued"),
             self._ledger.audio(thread_id),
         )
-        values: dict[str, Any] = head.checkpoint["channel_values"] if head is not None else {}
         return Restored(
             checkpoint_id=head.checkpoint["id"] if head is not None else None,
-            state={
-                name: value
-                for name, value in values.items()
-                if not name.startswith(("__", "branch:")) and (channels is None or name in channels)
-            },
+            state=_state(head.checkpoint["channel_values"], channels) if head is not None else {},
             pending_interrupts=_interrupts(head.pending_writes or () if head is not None else ()),
             unknown_tool_calls=unknown,
             queued_context=queued,
@@ -138,6 +133,18 @@ class Restoring:
 
     def _losses(self) -> Sequence[Loss]:
         return self._saver._runtime.shared.witness.losses
+
+
+def _state(values: Mapping[str, Any], channels: Collection[str] | None) -> dict[str, Any]:
+    """The state by key; of a graph whose state has no keys of its own it is all in one channel."""
+    whole = values.get(_ROOT)
+    if isinstance(whole, Mapping):
+        values = whole
+    return {
+        name: value
+        for name, value in values.items()
+        if (name == _ROOT or not name.startswith(("__", "branch:"))) and (channels is None or name in channels)
+    }
 
 
 def _interrupts(writes: Sequence[tuple[str, str, Any]]) -> list[Interrupt]:

@@ -1,0 +1,126 @@
+"""Sessions while a server or a process is gone: what was told holds, and graphs go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, interrupt
+
+from langgraph_session_bridge import SessionBridge, SessionBridgeSaver, UnavailableError
+
+from .harness import HASTY, Pair, Place, wait_until
+
+OpenSaver = Callable[..., SessionBridgeSaver]
+
+
+def graph(saver: Any, node: Callable[[Any], Any]) -> Any:
+    builder = StateGraph(dict)
+    builder.add_node("node", node)
+    builder.add_edge(START, "node")
+    return builder.compile(checkpointer=saver)
+
+
+def test_without_redis_sessions_are_changed_and_listed_all_the_same(open_saver: OpenSaver, pair: Pair) -> None:
+    bridge = SessionBridge(open_saver(**HASTY))
+    bridge.sessions.create("before", user_id="u").result()
+    pair.kill("redis")
+    bridge.sessions.create("s", user_id="u").result()
+    graph(bridge.saver, lambda state: {"n": 1}).invoke({"n": 0}, bridge.config("s"))
+    wait_until(lambda: bridge.sessions.get("s").result().status == "active", "the session follows its graph")
+    bridge.sessions.pause("s").result()
+    assert [s.session_id for s in bridge.sessions.search(user_id="u")] == ["s", "before"]
+    assert bridge.sessions.resume("s").result().session.status == "active"
+    pair.revive()
+    assert bridge.sessions.end("s").result().counters.runs == 1
+    bridge.close()
+
+
+def test_without_mongodb_graphs_go_on_and_sessions_catch_up(open_saver: OpenSaver, pair: Pair) -> None:
+    bridge = SessionBridge(open_saver(**HASTY))
+    running = graph(bridge.saver, lambda state: {"n": state["n"] + 1})
+    bridge.sessions.create("s").result()
+    running.invoke({"n": 0}, bridge.config("s"))
+    wait_until(lambda: bridge.sessions.get("s").result().counters.runs == 1, "the first run is counted")
+    pair.kill("mongodb")
+    with pytest.raises(UnavailableError):
+        bridge.sessions.pause("s").result()
+    with pytest.raises(UnavailableError):
+        bridge.sessions.list().result()
+    assert running.invoke({"n": 5}, bridge.config("s"), durability="async")["n"] == 6
+    pair.revive()
+    wait_until(lambda: bridge.sessions.get("s").result().counters.runs == 2, "the second run is counted as well")
+    assert bridge.sessions.get("s").result().status == "active"
+    bridge.close()
+
+
+WORKER = textwrap.dedent(
+    """
+    import json, os, signal, sys
+    from langgraph.graph import START, StateGraph
+    from langgraph.types import interrupt
+    from langgraph_session_bridge import SessionBridge
+
+    address, names, dies = json.loads(sys.argv[1])
+    bridge = SessionBridge.from_conn_string(*address, **names)
+    bridge.__enter__()
+    bridge.sessions.create("s", user_id="u").result()
+
+    def node(state):
+        if dies == "running":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if dies == "failed":
+            raise ValueError("no")
+        return {"answer": interrupt("really?")}
+
+    builder = StateGraph(dict)
+    builder.add_node("node", node)
+    builder.add_edge(START, "node")
+    if dies != "created":
+        try:
+            builder.compile(checkpointer=bridge.saver).invoke({"n": 1}, bridge.config("s"), durability="sync")
+        except ValueError:
+            pass
+    print("ready", flush=True)
+    sys.stdin.read()
+    """
+)
+STATUS = {"created": "created", "running": "active", "waiting": "interrupted", "failed": "error"}
+
+
+@pytest.mark.parametrize("dies", STATUS)
+def test_a_session_whose_process_was_killed_is_resumed_by_another(
+    open_saver: OpenSaver, place: Place, pair: Pair, dies: str
+) -> None:
+    names = {"database": place.name, "prefix": place.name}
+    what = json.dumps([[pair.mongodb_uri, pair.redis_url], names, dies])
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    bridge = SessionBridge(open_saver())
+    try:
+        if dies != "running":
+            assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
+            wait_until(lambda: bridge.sessions.get("s").result().status == STATUS[dies], STATUS[dies])
+    finally:
+        if dies != "running":
+            worker.kill()
+        worker.communicate()
+    found = bridge.sessions.for_user("u").resume("s", force=True).result()
+    assert found.session.status in ("created", "active", "interrupted")
+    if dies == "running":
+        assert found.session.status in ("created", "active"), "noticed or not before the end"
+    assert found.state == ({} if dies == "created" else {"n": 1})
+    assert [waiting.value for waiting in found.pending_interrupts] == (["really?"] if dies == "waiting" else [])
+    going_on = graph(bridge.saver, lambda state: {"answer": interrupt("really?") if dies == "waiting" else "yes"})
+    inputs: Any = {"n": 1} if dies == "created" else Command(resume="yes") if dies == "waiting" else None
+    assert going_on.invoke(inputs, bridge.config("s"))["answer"] == "yes"
+    wait_until(lambda: bridge.sessions.get("s").result().status == "active", "the session goes on")
+    assert bridge.sessions.end("s").result().session.status == "ended"
+    bridge.close()
