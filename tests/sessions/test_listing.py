@@ -176,6 +176,14 @@ async def test_sessions_are_counted_in_an_index(observed: Any, explained: Any) -
         assert "IXSCAN" in names and documents == 0
 
 
+async def test_a_name_that_is_no_sessions_is_looked_up_in_an_index(observed: Any, explained: Any) -> None:
+    bridge, commands = observed
+    assert (await bridge.sessions.validate("nobody")).reasons == ["not found"]
+    (command,) = [command for command in commands.asked if "f.life.alias" in command["filter"]]
+    names, keys, documents = statistics(explained(command))
+    assert "IXSCAN" in names and keys <= 1 and documents == 0
+
+
 async def test_a_tag_is_looked_up(observed: Any, explained: Any) -> None:
     bridge, commands = observed
     page = await bridge.sessions.for_user("u").list(tags="t3", limit=PAGE)

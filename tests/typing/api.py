@@ -15,9 +15,11 @@ from langgraph_session_bridge import (
     Condenser,
     DeadLetter,
     Health,
+    Session,
     SessionBridge,
     SessionBridgeError,
     SessionBridgeSaver,
+    SessionManager,
     Settings,
     Stats,
     UnavailableError,
@@ -74,6 +76,25 @@ async def with_bridge() -> None:
         print(uri, url, saver)
     with SessionBridge.from_env(ack="cache") as bridge:
         print(bridge.saver)
+
+
+async def with_sessions(sessions: SessionManager) -> None:
+    session: Session = await sessions.open("support-42", user_id="u-7", tags=["vip"], idle_ttl_s=3600)
+    mine: SessionManager = sessions.for_user("u-7")
+    page = await mine.list(status=["active", "paused"], order="-created_at", limit=10)
+    cursor: str | None = page.cursor
+    titles: list[str | None] = [found.title async for found in mine.search(tags="vip")]
+    resumed = await sessions.resume(session, max_age_s=3600)
+    print(cursor, titles, resumed.pending_interrupts, resumed.state, session.status)
+
+
+def with_sessions_in_sync_code(sessions: SessionManager) -> None:
+    session: Session = sessions.update("support-42", title="Parcel", metadata={"order": 7}).result()
+    report = sessions.end(session, reason="solved", rev=session.rev).result()
+    seconds: float = report.duration_s
+    print(seconds, sessions.count(user_id="u-7").result(), sessions.delete(session).result())
+    for found in sessions.search(user_id="u-7"):
+        print(found.session_id)
 
 
 def errors(error: SessionBridgeError) -> None:

@@ -36,6 +36,7 @@ class MemorySessionStore:
             raise InvalidInputError("max_sessions must be at least 1, and cleanup_interval_s over 0.")
         self._most, self._interval_s, self._now = max_sessions, cleanup_interval_s, now
         self._records: dict[str, StoredRecord] = {}
+        self._names: dict[str, str] = {}
         self._lock = threading.Lock()
         self._cleaned = time.monotonic()
         self.evicted = 0
@@ -44,6 +45,10 @@ class MemorySessionStore:
     async def read(self, thread_id: str) -> StoredRecord | None:
         """The session of a thread."""
         return self._records.get(thread_id)
+
+    async def named(self, session_id: str) -> str | None:
+        """The thread of a session of another name."""
+        return self._names.get(session_id)
 
     async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
         """Replaces what changes by compare-and-set."""
@@ -55,6 +60,8 @@ class MemorySessionStore:
             for facet in (life, *also):
                 record = record.with_facet(facet)
             self._records[thread_id] = record
+            if "alias" in life.value:
+                self._names.setdefault(life.value["alias"], thread_id)
             self._make_room()
         return True
 
@@ -91,7 +98,7 @@ class MemorySessionStore:
     async def delete(self, thread_id: str) -> None:
         """Forgets a session."""
         with self._lock:
-            self._records.pop(thread_id, None)
+            self._forget(thread_id)
 
     async def aclose(self) -> None:
         """There is nothing to close."""
@@ -110,12 +117,17 @@ class MemorySessionStore:
             self._clean()
         while len(self._records) > self._most:
             oldest = min(self._records, key=lambda thread_id: self._records[thread_id].ranks.get(TOUCH, 0))
-            del self._records[oldest]
+            self._forget(oldest)
             self.evicted += 1
 
     def _clean(self) -> int:
         self._cleaned, now = time.monotonic(), self._now()
         over = [name for name, record in self._records.items() if (record[TOUCH].get("expires_at") or now) < now]
         for thread_id in over:
-            del self._records[thread_id]
+            self._forget(thread_id)
         return len(over)
+
+    def _forget(self, thread_id: str) -> None:
+        record = self._records.pop(thread_id, None)
+        if record is not None and self._names.get(alias := record[LIFE].get("alias", "")) == thread_id:
+            del self._names[alias]

@@ -27,16 +27,16 @@ from langgraph_session_bridge.storage.redis_calls import RedisCalls
 _CHUNK = 200
 
 _WRITE = """
--- KEYS: the session, then sorted sets by activity (2, 3) and by age (4, 5).
--- ARGV: expected rank of the life or '' to merge, member, lifetime in ms or '', when it was made; name, rank and value
--- of each facet.
+-- KEYS: the session, then sorted sets by activity (2, 3) and by age (4, 5), threads of sessions by name (6).
+-- ARGV: expected rank of the life or '' to merge, member, lifetime in ms or '', when it was made, its name or '', its
+-- thread; name, rank and value of each facet.
 local known = redis.call('HGET', KEYS[1], 'r:life')
 if ARGV[1] == '' then
   if not known then return 0 end
 elseif (known or '0') ~= ARGV[1] then
   return 0
 end
-for i = 5, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   local name, rank = ARGV[i], ARGV[i + 1]
   local before = redis.call('HGET', KEYS[1], 'r:' .. name)
   if name == 'life' or not before or tonumber(rank) > tonumber(before) then
@@ -51,6 +51,7 @@ end
 if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[4], ARGV[4], ARGV[2])
   redis.call('ZADD', KEYS[5], ARGV[4], ARGV[2])
+  if ARGV[5] ~= '' then redis.call('HSETNX', KEYS[6], ARGV[5], ARGV[6]) end
 end
 return 1
 """
@@ -77,6 +78,7 @@ class RedisSessionStore:
         self._url = redis_url
         self._ttl_s = default_ttl_s
         self._base = f"{prefix}:{{sessions}}"
+        self._names = f"{self._base}:names"
         self._calls: dict[asyncio.AbstractEventLoop, RedisCalls] = {}
 
     def _redis(self) -> RedisCalls:
@@ -104,9 +106,10 @@ class RedisSessionStore:
         sets = [self._set(kind, user) for kind in (TOUCH, LIFE) for user in (None, life.get("user_id"))]
         born = int(life["key"].partition(".")[0], 16)
         args: list[Any] = [expected, _member(thread_id), self._lifetime_ms(facets), born]
+        args += [life.get("alias", ""), thread_id]
         for facet in facets:
             args += [facet.name, facet.rank, json.dumps(facet.value, default=_text, separators=(",", ":"))]
-        keys = [self._session(thread_id), *sets]
+        keys = [self._session(thread_id), *sets, self._names]
         return bool(await self._redis().command("EVAL", _WRITE, len(keys), *keys, *args))
 
     def _lifetime_ms(self, facets: Sequence[Facet]) -> int | str:
@@ -119,7 +122,10 @@ class RedisSessionStore:
     async def delete(self, thread_id: str) -> None:
         """Deletes the hash; the sorted sets of its user lose it when they are next read."""
         redis, member = self._redis(), _member(thread_id)
+        record = await self.read(thread_id)
         await redis.command("DEL", self._session(thread_id))
+        if record is not None and "alias" in record[LIFE]:
+            await redis.command("HDEL", self._names, record[LIFE]["alias"])
         for kind in (TOUCH, LIFE):
             await redis.command("ZREM", self._set(kind, None), member)
 
@@ -128,6 +134,17 @@ class RedisSessionStore:
     async def read(self, thread_id: str) -> StoredRecord | None:
         """The session of a thread."""
         return (await self._read([thread_id]))[0]
+
+    async def named(self, session_id: str) -> str | None:
+        """The thread of a session of another name; of one that is gone the name is taken away."""
+        redis = self._redis()
+        thread_id = await redis.command("HGET", self._names, session_id)
+        if thread_id is None:
+            return None
+        if await redis.command("EXISTS", self._session(thread_id.decode())):
+            return str(thread_id.decode())
+        await redis.command("HDEL", self._names, session_id)
+        return None
 
     async def _read(self, thread_ids: Sequence[str]) -> list[StoredRecord | None]:
         redis = self._redis()

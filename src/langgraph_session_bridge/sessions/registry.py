@@ -14,7 +14,6 @@ from langgraph_session_bridge.errors import SessionConflictError, SessionNotFoun
 from langgraph_session_bridge.sessions.describing import at_millisecond
 from langgraph_session_bridge.sessions.keeping import life_facet, life_of, session_of, touch_facet
 from langgraph_session_bridge.sessions.models import Life, Session, Transition
-from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.sessions.states import Event, Status, target
 from langgraph_session_bridge.sessions.store import SessionStore
 
@@ -47,9 +46,8 @@ class Registry:
         """The session, or nothing."""
         record = await self.store.read(place.session_id)
         if record is None:
-            search = Search(alias=place.session_id, user_id=place.user_id, order="created_at", limit=1, brief=False)
-            named = await self.store.find(search)
-            record = await self.store.read(named[0].thread_id) if named else None
+            thread_id = await self.store.named(place.session_id)
+            record = None if thread_id is None else await self.store.read(thread_id)
         if record is None:
             return None
         session = session_of(record)

@@ -32,7 +32,6 @@ class Search:
         title: Occurs in the title, whatever the case.
         active_since: Something happened then or later; `active_until`: nothing did then or later.
         created_since: Likewise for when it was made.
-        alias: The session's id, where that is not the thread's.
         order: How they are sorted.
         after: Position of a session: only what comes after it.
         limit: At most so many.
@@ -48,7 +47,6 @@ class Search:
     active_until: datetime | None = None
     created_since: datetime | None = None
     created_until: datetime | None = None
-    alias: str | None = None
     order: Order = "-last_activity_at"
     after: str | None = None
     limit: int = 50
@@ -91,7 +89,6 @@ class Search:
             bool(life)
             and life["status"] in self.status
             and self.user_id in (None, life.get("user_id"))
-            and self.alias in (None, life.get("alias"))
             and all(tag in life.get("tags", ()) for tag in self.tags)
             and all(_equal(life.get("metadata", {}).get(name), value) for name, value in self.metadata.items())
             and (self.title is None or self.title.lower() in (life.get("title") or "").lower())

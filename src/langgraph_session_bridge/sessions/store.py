@@ -20,6 +20,10 @@ class SessionStore(Protocol):
         """The session of a thread, with what any process told of it."""
         ...
 
+    async def named(self, session_id: str) -> str | None:
+        """The thread of a session whose id is not that of its thread; if there are several, any one of them."""
+        ...
+
     async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
         """Puts `life` in the place of the one with rank `expected` (0: there is none), and merges other facets.
 

@@ -35,6 +35,13 @@ class StoredSessions:
         found = await records.get(thread_id, [(KIND, RECORD_ID)])
         return next((record for record in found if LIFE in record), None)
 
+    async def named(self, session_id: str) -> str | None:
+        """One indexed query; of several sessions the oldest."""
+        archive = (await self._runtime.pipeline()).archive
+        query = query_of(Search()) | {"f.life.alias": session_id}
+        found = await archive.sessions(query, sort="f.life.key", descending=False, limit=1, without=_HISTORY)
+        return found[0].thread_id if found else None
+
     async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
         """One conditional update, on a majority."""
         records = (await self._runtime.pipeline()).records
@@ -85,8 +92,6 @@ def query_of(search: Search) -> dict[str, Any]:
     query: dict[str, Any] = {"f.life.status": {"$in": sorted(search.status)}}
     if search.user_id is not None:
         query["f.life.user_id"] = search.user_id
-    if search.alias is not None:
-        query["f.life.alias"] = search.alias
     if search.tags:
         query["f.life.tags"] = {"$all": sorted(set(search.tags))}
     for name, value in search.metadata.items():
