@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from langgraph_session_bridge.condense.archive import Condensation
+from langgraph_session_bridge.condense.archive import Condensation, digest_of
 from langgraph_session_bridge.condense.transcript import stitched
 
 MESSAGES = {f"m{n}": (HumanMessage if n % 2 else AIMessage)(f"text {n}", id=f"m{n}") for n in range(1, 30)}
@@ -69,8 +69,12 @@ def test_what_is_in_both_places_is_told_once() -> None:
 
 def test_shortened_messages_are_whole_again() -> None:
     short = MESSAGES["m2"].model_copy(update={"content": "short"})
+    edited = MESSAGES["m2"].model_copy(update={"content": "said later"})
     record = removal(range(1, 4), range(0), replaced={"m2": "digest"})
-    assert [m.text for m in stitched([MESSAGES["m1"], short, MESSAGES["m3"]], [record], find)][1] == "text 2"
+    record = record.model_copy(update={"became": {"m2": digest_of(short)}})
+    for held, told_back in ((short, "text 2"), (edited, "said later")):
+        whole = stitched([MESSAGES["m1"], held, MESSAGES["m3"]], [record], find)
+        assert [message.text for message in whole] == ["text 1", told_back, "text 3"]
 
 
 def test_a_gap_in_the_archive_is_an_error() -> None:
