@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from langgraph_session_bridge.errors import ClosedError, EventLoopError
@@ -97,6 +97,32 @@ def run_blocking(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], 
     except KeyboardInterrupt:
         future.cancel()
         raise
+
+
+def iterate_blocking(
+    source: AsyncIterator[T], run: Callable[[Coroutine[Any, Any, Any]], Any], *, may_finish: Callable[[], bool]
+) -> Iterator[T]:
+    """Serves a synchronous iteration, one item at a time.
+
+    Args:
+        source: An async generator.
+        run: Serves one step.
+        may_finish: Whether the generator can still be closed, once nobody reads on.
+    """
+    end = object()
+
+    async def step() -> Any:
+        return await anext(source, end)
+
+    async def finish() -> None:
+        await source.aclose()  # type: ignore[attr-defined]
+
+    try:
+        while (item := run(step())) is not end:
+            yield item
+    finally:
+        if may_finish():
+            run(finish())
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
+from langgraph_session_bridge.moments import moment
 from langgraph_session_bridge.storage.facets import StoredRecord
 
 Names = str | Collection[str] | None
@@ -78,7 +79,7 @@ class Conditions:
             InvalidTypeError: It is no datetime.
             InvalidInputError: It has no time zone.
         """
-        bounds = {"$gte": aware("since", since), "$lt": aware("until", until)}
+        bounds = {"$gte": moment("since", since), "$lt": moment("until", until)}
         given = {name: bound for name, bound in bounds.items() if bound is not None}
         if given:
             began = f"f.start.{key}"
@@ -114,22 +115,6 @@ def status_query(given: Names, *, without_end: str, derived: Mapping[str, str]) 
     stored = sorted({derived.get(status, status) for status in wanted - {without_end}})
     ended = {"f.end.status": {"$in": stored}}
     return {"$or": [{"open": True}, ended]} if without_end in wanted else ended
-
-
-def aware(name: str, value: datetime | None) -> datetime | None:
-    """A time in UTC, as precise as times are stored: to the millisecond.
-
-    Raises:
-        InvalidTypeError: It is no datetime.
-        InvalidInputError: It has no time zone.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise InvalidTypeError(f"{name} must be a datetime, not {type(value).__name__}.")
-    if value.tzinfo is None:
-        raise InvalidInputError(f"{name}={value} has no time zone; use for example datetime.now(timezone.utc).")
-    return value.astimezone(UTC).replace(microsecond=value.microsecond // 1000 * 1000)
 
 
 def _within(at: datetime | None, since: datetime | None, until: datetime | None) -> bool:

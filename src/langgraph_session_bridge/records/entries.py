@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.ids import checked_id
+from langgraph_session_bridge.moments import moment
 from langgraph_session_bridge.records import contexts, happenings, tools
-from langgraph_session_bridge.records.asking import aware
 from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.custom import CustomKinds
 from langgraph_session_bridge.records.models import ContextKind
@@ -83,8 +83,8 @@ class Entries:
         name = _name(record_id)
         if tool_call_id is not None:
             checked_id("tool_call_id", tool_call_id)
-        ended = aware("ended_at", ended_at) or now
-        began = aware("started_at", started_at) or min(now, ended)
+        ended = moment("ended_at", ended_at) or now
+        began = moment("started_at", started_at) or min(now, ended)
         start = tools.start_facet(
             name,
             tool_name=tool_name,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
+from langgraph_session_bridge.moments import moment
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.models import Fields, SessionConfig
 
@@ -55,27 +56,6 @@ def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be True or False, not {value!r:.60}.")
     return value
-
-
-def moment(name: str, value: object) -> datetime | None:
-    """A time, as precise as MongoDB keeps it.
-
-    Raises:
-        InvalidTypeError: It is no datetime.
-        InvalidInputError: It has no time zone.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise InvalidTypeError(f"{name} must be a datetime, not {type(value).__name__}.")
-    if value.tzinfo is None:
-        raise InvalidInputError(f"{name}={value} has no time zone; use for example datetime.now(timezone.utc).")
-    return at_millisecond(value.astimezone(UTC))
-
-
-def at_millisecond(value: datetime) -> datetime:
-    """The time without what MongoDB would cut off."""
-    return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack, get_args
 
 from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError, SessionNotFoundError
+from langgraph_session_bridge.moments import moment
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.describing import moment
 from langgraph_session_bridge.sessions.keeping import session_of
 from langgraph_session_bridge.sessions.models import Session, SessionPage, SessionStats, Validation
 from langgraph_session_bridge.sessions.search import Order, Scalar, Search, position_of

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from langgraph_session_bridge.errors import SessionConflictError, SessionNotFoundError
-from langgraph_session_bridge.sessions.describing import at_millisecond
+from langgraph_session_bridge.moments import at_millisecond
 from langgraph_session_bridge.sessions.keeping import life_facet, life_of, session_of, touch_facet
 from langgraph_session_bridge.sessions.models import Life, Session, Transition
 from langgraph_session_bridge.sessions.states import Event, Status, target

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
 
-from langgraph_session_bridge.blocking import HomeLoop, run_blocking
+from langgraph_session_bridge.blocking import HomeLoop, iterate_blocking, run_blocking
 
 T = TypeVar("T")
 
@@ -28,19 +28,7 @@ class OwnLoop:
 
     def iterate(self, source: AsyncIterator[T], instead: str) -> Iterator[T]:
         """Serves a synchronous iteration, one item at a time."""
-        end = object()
-
-        async def step() -> Any:
-            return await anext(source, end)
-
-        async def finish() -> None:
-            await source.aclose()  # type: ignore[attr-defined]
-
-        try:
-            while (item := self.run(step(), instead)) is not end:
-                yield item
-        finally:
-            self.run(finish(), instead)
+        return iterate_blocking(source, lambda work: self.run(work, instead), may_finish=lambda: True)
 
     def stop(self) -> None:
         """Ends the thread."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
-from langgraph_session_bridge.blocking import HomeLoop, run_blocking, running_loop
+from langgraph_session_bridge.blocking import HomeLoop, iterate_blocking, run_blocking, running_loop
 from langgraph_session_bridge.errors import ClosedError, EventLoopError, JournalUnavailableError, SessionBridgeError
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.breaker import Breaker
@@ -258,20 +258,7 @@ class Runtime:
 
     def iterate(self, source: AsyncIterator[T], instead: str) -> Iterator[T]:
         """Serves a synchronous iteration, one item at a time."""
-        end = object()
-
-        async def step() -> Any:
-            return await anext(source, end)
-
-        async def finish() -> None:
-            await source.aclose()  # type: ignore[attr-defined]
-
-        try:
-            while (item := self.run(step(), instead)) is not end:
-                yield item
-        finally:
-            if not self._closed:
-                self.run(finish(), instead)
+        return iterate_blocking(source, lambda work: self.run(work, instead), may_finish=lambda: not self._closed)
 
     # Closing
 
