@@ -9,6 +9,8 @@ import pytest
 from contract.build import at
 
 from langgraph_session_bridge import DeadLetterError, PurgeIncompleteError, RefusedError, SessionBridgeSaver
+from langgraph_session_bridge.records.outbox import Outbox
+from langgraph_session_bridge.storage.facets import Facet
 
 from .harness import HASTY, NEVER, Pair, Place, check_head, check_step, check_thread, put_step, run_steps, wait_until
 
@@ -193,3 +195,30 @@ def test_a_sweep_leaves_a_parked_thread_alone(open_saver: OpenSaver, pair: Pair,
         assert place.documents() == before
     assert saver.redrive() == 2
     check_head(saver, "poison", 2)
+
+
+def test_records_wait_for_the_dead_letters_of_their_thread_and_are_not_dropped(
+    open_saver: OpenSaver, pair: Pair, place: Place
+) -> None:
+    """In a new epoch a thread with dead letters can take nothing until they are gone; before, records join them."""
+    saver = open_saver(shards=1, **NEVER)
+    saver.setup()
+    outbox = Outbox(saver._runtime)
+    with refusing(pair, place, "poison"):
+        run_steps(saver, "poison", 0, 2)
+        saver.flush()
+        with pytest.raises(DeadLetterError):
+            outbox.add("poison", [started("parked")], level="majority").wait(20)
+        pair.kill("redis")
+        pair.revive()
+        waiting = outbox.add("poison", [started("waits")])
+        with pytest.raises(TimeoutError):
+            waiting.wait(1.0)
+    assert saver.stats().counters.get("dropped_records", 0) == 0
+    saver.redrive()
+    waiting.wait(20)
+    assert saver.stats().counters.get("dropped_records", 0) == 0
+
+
+def started(name: str) -> Facet:
+    return Facet(kind="tool", id=name, name="start", rank=1, value={})
