@@ -28,8 +28,8 @@ from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.recorder.handler import SessionRecorder
 from langgraph_session_bridge.records.recordings import Recordings
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
+from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.manager import SessionManager
-from langgraph_session_bridge.sessions.resuming import Restoring
 from langgraph_session_bridge.sessions.stored import StoredSessions
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class SessionBridge:
             actor=saver._runtime.shared.owner,
             runner=saver._runtime,
             runs_of=self.recorder.runs_of,
-            restore=Restoring(saver, self.records),
+            backing=Backing(saver=saver, ledger=self.records, archive=self.archive, transcripts=self._transcripts),
         )
         self.sessions.follow(self._recording.listeners, saver._hooks)
 

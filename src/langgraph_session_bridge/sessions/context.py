@@ -6,15 +6,15 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.errors import ConfigurationError, InvalidInputError
 from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
+from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.draining import Controls
 from langgraph_session_bridge.sessions.ending import EndHooks
 from langgraph_session_bridge.sessions.following import Follower
 from langgraph_session_bridge.sessions.ids import IdFactory
 from langgraph_session_bridge.sessions.registry import Place, Registry
-from langgraph_session_bridge.sessions.resuming import Restore
 
 T = TypeVar("T")
 
@@ -38,12 +38,24 @@ class Context:
     controls: Controls = field(default_factory=Controls)
     runs_of: Callable[[str], set[str]] = none_run
     """The runs of a thread that are under way in this process."""
-    restore: Restore | None = None
-    """Tells what a session that is resumed goes on with."""
+    backing: Backing | None = None
+    """What sessions consist of besides their entry; nothing for a manager of a store alone."""
 
     def call(self, work: Coroutine[Any, Any, T]) -> Call[T]:
         """A call to be awaited or asked for its result."""
         return Call(self.runner, work)
+
+    def backed(self, what: str) -> Backing:
+        """What sessions consist of, for a call that is nothing without it.
+
+        Raises:
+            ConfigurationError: This manager has a store alone.
+        """
+        if self.backing is None:
+            raise ConfigurationError(
+                f"A manager of a store alone cannot {what}: that needs checkpoints and records. Use `bridge.sessions`."
+            )
+        return self.backing
 
     def place(self, session: SessionLike, rev: int | None = None) -> Place:
         """Which session is meant.

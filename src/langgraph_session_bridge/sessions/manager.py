@@ -13,6 +13,7 @@ from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
 from langgraph_session_bridge.sessions.following import Follower
@@ -21,7 +22,6 @@ from langgraph_session_bridge.sessions.listing import Listing
 from langgraph_session_bridge.sessions.making import Making
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
 from langgraph_session_bridge.sessions.registry import Registry
-from langgraph_session_bridge.sessions.resuming import Restore
 from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.store import SessionStore
 
@@ -50,7 +50,7 @@ class SessionManager(Making, Listing):
         actor: str = "application",
         runner: Runner | None = None,
         runs_of: Callable[[str], set[str]] = none_run,
-        restore: Restore | None = None,
+        backing: Backing | None = None,
     ) -> None:
         """Manages the sessions of a store.
 
@@ -60,7 +60,7 @@ class SessionManager(Making, Listing):
             actor: Who does what is done here, for the history; calls may tell another.
             runner: Serves synchronous calls; a thread of its own by default.
             runs_of: Tells the runs of a thread that are under way in this process.
-            restore: Tells what a session that is resumed goes on with; without one, that is the session alone.
+            backing: What sessions consist of besides their entry in the store: checkpoints, records, messages.
         """
         self._own_loop = OwnLoop() if runner is None else None
         serving: Runner = runner or self._own_loop or OwnLoop()
@@ -72,7 +72,7 @@ class SessionManager(Making, Listing):
             new_id=id_factory,
             actor=actor,
             runs_of=runs_of,
-            restore=restore,
+            backing=backing,
         )
 
     def for_user(self, user_id: str) -> Self:

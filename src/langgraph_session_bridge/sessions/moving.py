@@ -14,7 +14,7 @@ from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.ending import EndHook, report_of
 from langgraph_session_bridge.sessions.models import Session, SessionReport
 from langgraph_session_bridge.sessions.registry import transitioned
-from langgraph_session_bridge.sessions.resuming import Resumption, Verdict, refuse, verdict
+from langgraph_session_bridge.sessions.resuming import Resumption, Verdict, refuse, restored, verdict
 from langgraph_session_bridge.sessions.states import Event, target
 
 if TYPE_CHECKING:
@@ -112,8 +112,9 @@ class Moving:
 
         resumed = await context.registry.change(context.place(session, rev), change)
         context.follower.learn(resumed)
-        restored = None if context.restore is None else await context.restore(resumed, channels)
-        return Resumption(session=resumed, **({} if restored is None else dict(restored)))
+        if context.backing is None:
+            return Resumption(session=resumed)
+        return Resumption(session=resumed, **dict(await restored(context.backing, resumed, channels)))
 
     def can_resume(self, session: SessionLike, *, max_age_s: float | None = None, force: bool = False) -> Call[Verdict]:
         """Whether `resume` would take a session up again, and if not, why.

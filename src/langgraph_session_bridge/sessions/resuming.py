@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from langgraph.types import Interrupt
 from pydantic import BaseModel, ConfigDict, Field
 
-from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.errors import NotResumableError
 from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
-from langgraph_session_bridge.records.ledger import Ledger
 from langgraph_session_bridge.records.models import ContextInjectionRecord, ToolExecutionRecord
+from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.storage.losses import Loss
 
@@ -60,14 +59,6 @@ class Resumption(Restored):
     session: Session
 
 
-class Restore(Protocol):
-    """Brings together what is there to go on with."""
-
-    async def __call__(self, session: Session, channels: Collection[str] | None) -> Restored:
-        """Everything, or of the state only some keys."""
-        ...
-
-
 def verdict(session: Session, *, now: datetime, max_age_s: float | None = None, force: bool = False) -> Verdict:
     """Whether a session can be resumed.
 
@@ -106,33 +97,28 @@ def refuse(session: Session, found: Verdict) -> None:
     )
 
 
-class Restoring:
-    """A `Restore` from a saver's checkpoints and records."""
+async def restored(backing: Backing, session: Session, channels: Collection[str] | None) -> Restored:
+    """All that is there to go on with; of the state everything, or only some keys.
 
-    def __init__(self, saver: SessionBridgeSaver, ledger: Ledger) -> None:
-        self._saver, self._ledger = saver, ledger
-
-    async def __call__(self, session: Session, channels: Collection[str] | None) -> Restored:
-        """Reads it all at once. A `DeltaChannel` is as it is stored; `graph.aget_state` tells its value."""
-        thread_id = session.thread_id
-        head, unknown, queued, audio = await asyncio.gather(
-            self._saver.aget_tuple({"configurable": {"thread_id": thread_id}}),
-            self._ledger.unknown_tool_calls(thread_id),
-            self._ledger.context_injections(thread_id, status="queued"),
-            self._ledger.audio(thread_id),
-        )
-        return Restored(
-            checkpoint_id=head.checkpoint["id"] if head is not None else None,
-            state=_state(head.checkpoint["channel_values"], channels) if head is not None else {},
-            pending_interrupts=_interrupts(head.pending_writes or () if head is not None else ()),
-            unknown_tool_calls=unknown,
-            queued_context=queued,
-            audio=audio[0] if audio else None,
-            losses=[loss for loss in self._losses() if loss.until >= session.created_at.timestamp()],
-        )
-
-    def _losses(self) -> Sequence[Loss]:
-        return self._saver._runtime.shared.witness.losses
+    A `DeltaChannel` is as it is stored; `graph.aget_state` tells its value.
+    """
+    thread_id, ledger = session.thread_id, backing.ledger
+    head, unknown, queued, audio = await asyncio.gather(
+        backing.saver.aget_tuple({"configurable": {"thread_id": thread_id}}),
+        ledger.unknown_tool_calls(thread_id),
+        ledger.context_injections(thread_id, status="queued"),
+        ledger.audio(thread_id),
+    )
+    losses = backing.saver._runtime.shared.witness.losses
+    return Restored(
+        checkpoint_id=head.checkpoint["id"] if head is not None else None,
+        state=_state(head.checkpoint["channel_values"], channels) if head is not None else {},
+        pending_interrupts=_interrupts(head.pending_writes or () if head is not None else ()),
+        unknown_tool_calls=unknown,
+        queued_context=queued,
+        audio=audio[0] if audio else None,
+        losses=[loss for loss in losses if loss.until >= session.created_at.timestamp()],
+    )
 
 
 def _state(values: Mapping[str, Any], channels: Collection[str] | None) -> dict[str, Any]:
