@@ -98,6 +98,14 @@ class SessionBusyError(SessionBridgeError, RuntimeError):
         self.owner, self.until = owner, until
 
 
+class SessionFencedError(SessionBusyError):
+    """The lease under which something was put was lost to somebody else; nothing was written."""
+
+
+class SessionPausedError(SessionBridgeError, RuntimeError):
+    """The session is paused, and no run of it may begin before it is resumed."""
+
+
 class SessionEndedError(SessionBridgeError, RuntimeError):
     """The session has ended and takes nothing more, unless it is reopened."""
 

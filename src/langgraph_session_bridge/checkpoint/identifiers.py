@@ -10,6 +10,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
 from langgraph_session_bridge.ids import checked_id
 
+FENCE = "session_fence"
+"""Entry of `configurable` with the token of a lease."""
+
 
 def configurable_of(config: object) -> Mapping[str, Any]:
     """The `configurable` part of a config."""
@@ -34,6 +37,16 @@ def address(config: RunnableConfig) -> tuple[str, str, str]:
         checked_id("checkpoint_ns", _or_empty(configurable.get("checkpoint_ns")), empty=True),
         optional_checkpoint_id(configurable),
     )
+
+
+def fence_of(config: RunnableConfig) -> int:
+    """The token of the lease that a run is made under; 0 for none."""
+    fence = configurable_of(config).get(FENCE)
+    if fence is None:
+        return 0
+    if type(fence) is not int or fence < 1:
+        raise InvalidInputError(f"{FENCE} must be the token of a lease (`lease.fence`), not {fence!r:.80}.")
+    return fence
 
 
 def optional_checkpoint_id(configurable: Mapping[str, Any]) -> str:

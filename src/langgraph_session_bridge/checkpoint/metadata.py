@@ -6,12 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langgraph_session_bridge.checkpoint.identifiers import FENCE
+
 _INT64 = 2**63
 
 
 def redacted(metadata: Mapping[str, Any], given: Mapping[str, Any], pattern: re.Pattern[str]) -> dict[str, Any]:
     """Metadata with secrets from the config replaced; what the graph itself put into `given` stays."""
-    return {key: "<redacted>" if key not in given and pattern.search(key) else value for key, value in metadata.items()}
+    return {
+        key: "<redacted>" if key not in given and pattern.search(key) else value
+        for key, value in metadata.items()
+        if key != FENCE or key in given
+    }
 
 
 def filterable(metadata: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from langgraph_session_bridge.checkpoint.identifiers import (
     checked_limit,
     checked_writes,
     configurable_of,
+    fence_of,
     optional_checkpoint_id,
 )
 from langgraph_session_bridge.checkpoint.keeping import KeepingSaver
@@ -34,6 +35,7 @@ from langgraph_session_bridge.checkpoint.work import CheckpointWork, WritesWork
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError
 from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.settings import Level
+from langgraph_session_bridge.storage.gates import Pass
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.pool import Snapshot
@@ -79,6 +81,9 @@ class SessionBridgeSaver(KeepingSaver):
 
         Raises:
             InvalidInputError: An id cannot be used; nothing was written.
+            SessionEndedError: The thread is a session that has ended; nothing was written.
+            SessionPausedError: It is paused, and this put begins a run; nothing was written.
+            SessionBusyError: Somebody else holds its lease, or took this one over; nothing was written.
             ValueTooLargeError: A channel is over `max_value_bytes`; nothing was written.
             BacklogFullError: The journal is full and MongoDB does not drain it.
             DurabilityTimeoutError: Journaled, but MongoDB did not confirm in time.
@@ -91,11 +96,12 @@ class SessionBridgeSaver(KeepingSaver):
         pipeline = await self._runtime.pipeline()
         stored = redacted(get_checkpoint_metadata(config, metadata), metadata, self._redact)
         place = (thread_id, ns, parent)
+        shown = Pass(fence=fence_of(config), begins=metadata.get("source") == "input")
         hook = self._hooks.before_put
         changed = None if hook is None else hook(thread_id, ns, checkpoint, metadata, new_versions)
-        work = self._work(*place, checkpoint if changed is None else changed[0], stored, new_versions)
+        work = self._work(*place, checkpoint if changed is None else changed[0], stored, new_versions, shown)
         if changed is not None and not await changed[1]():
-            work = self._work(*place, checkpoint, stored, new_versions)
+            work = self._work(*place, checkpoint, stored, new_versions, shown)
         await pipeline.put(work, self._level(config))
         if self._hooks.after_put is not None:
             self._hooks.after_put(thread_id, ns, metadata)
@@ -109,6 +115,7 @@ class SessionBridgeSaver(KeepingSaver):
         checkpoint: Checkpoint,
         metadata: Mapping[str, Any],
         new_versions: ChannelVersions,
+        shown: Pass,
     ) -> CheckpointWork:
         hints = self._runtime.shared.hints
         return CheckpointWork(
@@ -122,6 +129,7 @@ class SessionBridgeSaver(KeepingSaver):
             filterable=filterable(metadata, self._filter_keys),
             new_versions=new_versions,
             limits=self._limits,
+            shown=shown,
             known=hints.layout(thread_id, ns, parent),
             written=hints.written(thread_id, ns, parent),
         )
@@ -143,6 +151,7 @@ class SessionBridgeSaver(KeepingSaver):
 
         Raises:
             InvalidInputError: An id cannot be used; nothing was written.
+            SessionEndedError: The session has ended; see `aput` for its other states.
             ValueTooLargeError: A write is over `max_value_bytes`; nothing was written.
             UnavailableError: No tier took it; see `aput` for its kinds.
         """
@@ -166,6 +175,7 @@ class SessionBridgeSaver(KeepingSaver):
             task_path=task_path,
             writes=writes,
             limits=self._limits,
+            shown=Pass(fence=fence_of(config)),
         )
         self._runtime.shared.hints.remember_writes(thread_id, ns, checkpoint_id, work.written)
         await pipeline.put(work, self._level(config))

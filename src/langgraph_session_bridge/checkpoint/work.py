@@ -24,6 +24,7 @@ from langgraph_session_bridge.storage.documents import (
     split,
     writes_field,
 )
+from langgraph_session_bridge.storage.gates import ANYBODY, Pass
 from langgraph_session_bridge.storage.hints import Layout, StoredValue
 from langgraph_session_bridge.storage.protocols import PutKind
 from langgraph_session_bridge.storage.runs import pack
@@ -51,6 +52,7 @@ class CheckpointWork:
     filterable: Mapping[str, Any]
     new_versions: ChannelVersions
     limits: Limits
+    shown: Pass = ANYBODY
     known: Layout | None
     written: Written = field(default_factory=dict)
     kind: PutKind = "c"
@@ -188,6 +190,7 @@ class WritesWork:
     task_path: str
     writes: Sequence[tuple[str, Any]]
     limits: Limits
+    shown: Pass = ANYBODY
     kind: PutKind = "w"
     parent: str = ""
     control: bool = False

@@ -119,6 +119,7 @@ class Making(Moving):
             raise SessionEndedError(message)
         if found.status == "paused":
             return await self._move(found, "resume", None, actor, None)
+        await self._context.registry.mend(found)
         await self._touch(found)
         return found
 

@@ -13,6 +13,7 @@ from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
 from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+from langgraph_session_bridge.storage.gates import Mode
 
 
 class MemorySessionStore:
@@ -87,6 +88,9 @@ class MemorySessionStore:
     def _snapshot(self) -> list[StoredRecord]:
         with self._lock:
             return list(self._records.values())
+
+    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+        """Nothing is put here."""
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""

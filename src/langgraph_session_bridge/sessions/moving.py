@@ -111,6 +111,7 @@ class Moving:
             return transitioned(found, "resume", "active", actor=actor or context.actor, reason=said)
 
         resumed = await context.registry.change(context.place(session, rev), change)
+        await context.registry.mend(resumed)
         context.follower.learn(resumed)
         if context.backing is None:
             return Resumption(session=resumed)

@@ -22,6 +22,7 @@ from langgraph_session_bridge.storage.addresses import parse_redis_address
 from langgraph_session_bridge.storage.clients import open_redis
 from langgraph_session_bridge.storage.documents import segment
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+from langgraph_session_bridge.storage.gates import Mode
 from langgraph_session_bridge.storage.redis_calls import RedisCalls
 
 _CHUNK = 200
@@ -199,6 +200,9 @@ class RedisSessionStore:
             last = pairs[-1][1]
             ends[1 if search.descending else 0] = int(float(last))
             seen = [member for member, score in pairs if score == last]
+
+    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+        """Nothing is put here."""
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""

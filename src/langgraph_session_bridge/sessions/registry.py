@@ -14,8 +14,10 @@ from langgraph_session_bridge.errors import SessionConflictError, SessionNotFoun
 from langgraph_session_bridge.moments import at_millisecond
 from langgraph_session_bridge.sessions.keeping import life_facet, life_of, session_of, touch_facet
 from langgraph_session_bridge.sessions.models import Life, Session, Transition
-from langgraph_session_bridge.sessions.states import Event, Status, target
+from langgraph_session_bridge.sessions.states import Event, Status, mode_of, target
 from langgraph_session_bridge.sessions.store import SessionStore
+from langgraph_session_bridge.storage.facets import Facet
+from langgraph_session_bridge.storage.gates import STRICTNESS
 
 MOST_TRANSITIONS = 200
 _TRIES = 200
@@ -110,12 +112,28 @@ class Registry:
                 return session
             life = life_of(session).model_copy(update={**wanted, "rev": session.rev + 1})
             touch = touch_facet(life)
-            if await self.store.swap(session.thread_id, life_facet(life), session.rev, [touch]):
+            if await self._swapped(session, life, touch):
                 changed = {name: getattr(life, name) for name in (*wanted, "rev")}
                 return session.model_copy(update={**changed, "last_activity_at": touch.value["at"]})
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(tried, 10))))
         message = f"Session {place.session_id[:80]!r} was changed by others {_TRIES} times in a row; try again."
         raise SessionConflictError(message)
+
+    async def _swapped(self, session: Session, life: Life, touch: Facet) -> bool:
+        """A gate is closed before the session says so, and opened after it; who loses the race leaves it as it is."""
+        before, after = mode_of(session.status), mode_of(life.status)
+        if STRICTNESS[after] > STRICTNESS[before]:
+            await self.store.bar(session.thread_id, after, life.rev)
+        swapped = await self.store.swap(session.thread_id, life_facet(life), session.rev, [touch])
+        if after != before:
+            winner = life if swapped else await self.of_thread(session.thread_id)
+            if winner is not None:
+                await self.mend(winner)
+        return swapped
+
+    async def mend(self, session: Life) -> None:
+        """Sets the gate of a session as its status wants it: also if somebody died between the two."""
+        await self.store.bar(session.thread_id, mode_of(session.status), session.rev)
 
     async def transition(
         self, place: Place, event: Event, *, actor: str, reason: str | None = None, also: Change | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from langgraph_session_bridge.errors import InvalidTransitionError
+from langgraph_session_bridge.storage.gates import Mode
 
 Status = Literal["created", "active", "paused", "interrupted", "error", "ended", "expired"]
 """`interrupted`: its graph waits for somebody; `error`: its last run failed; both can be resumed."""
@@ -26,6 +27,13 @@ _EVENTS: Mapping[Event, tuple[frozenset[Status], Status]] = {
     "expire": (frozenset(STATUSES) - {"expired"}, "expired"),
     "reopen": (frozenset({"ended"}), "active"),
 }
+
+
+def mode_of(status: Status) -> Mode:
+    """What a session of a status lets its thread take."""
+    if status in ("ended", "expired"):
+        return "ended"
+    return "paused" if status == "paused" else "open"
 
 
 def events(before: Status, after: Status) -> frozenset[Event]:

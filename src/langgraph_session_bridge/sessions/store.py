@@ -7,6 +7,7 @@ from typing import Protocol
 
 from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+from langgraph_session_bridge.storage.gates import Mode
 
 
 class SessionStore(Protocol):
@@ -41,6 +42,13 @@ class SessionStore(Protocol):
 
     async def count(self, search: Search) -> Mapping[str, int]:
         """How many sessions match, by status; whatever `after` and `limit` say."""
+        ...
+
+    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+        """Lets the thread take all puts, none that begin a run, or none, as a revision of its session wants it.
+
+        A store that keeps no states has nothing to do.
+        """
         ...
 
     async def is_taken(self, thread_id: str) -> bool:

@@ -12,6 +12,7 @@ from langgraph_session_bridge.records.outbox import Outbox
 from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
 from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
+from langgraph_session_bridge.storage.gates import Mode
 from langgraph_session_bridge.storage.runtime import Runtime
 
 _HISTORY = ("f.life.transitions",)
@@ -66,6 +67,12 @@ class StoredSessions:
         """One indexed query."""
         archive = (await self._runtime.pipeline()).archive
         return await archive.count_sessions(query_of(search))
+
+    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+        """Sets the thread's gate in both tiers."""
+        gate = (await self._runtime.pipeline()).gate
+        if (await gate.of(thread_id)).mode != mode:
+            await gate.set_mode(thread_id, mode, rev)
 
     async def is_taken(self, thread_id: str) -> bool:
         """Whether the thread has checkpoints."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne, ReplaceOne
+from pymongo import DeleteOne, ReplaceOne, UpdateOne, WriteConcern
 from pymongo import errors as mongo_errors
 
 from langgraph_session_bridge.storage.documents import (
@@ -22,6 +22,7 @@ from langgraph_session_bridge.storage.documents import (
     Encoded,
     checkpoint_field,
     decode,
+    segment,
     thread_prefix,
 )
 from langgraph_session_bridge.storage.mongodb_errors import explained
@@ -81,6 +82,26 @@ class MongoArchive(MongoFacets):
             replacements = [_replacement(found.raw, final) for found in present if not found.first_wins]
             if replacements:
                 await self._checkpoints.bulk_write(replacements)
+
+    async def store_under_lease(self, thread_id: str, fence: int, documents: Sequence[Encoded]) -> bool:
+        """Stores documents on a majority, if the token is that of the thread's newest lease; false if it is not.
+
+        In one transaction: it writes to the thread's own document, as whoever takes a lease does, so that of two at the
+        same time one is refused.
+        """
+        holding = {"_id": segment(thread_id), "t": thread_id, "gate.fence": fence, "gate.mode": {"$ne": "ended"}}
+        writes = [_placing(document) for document in documents]
+
+        async def proven(session: Any) -> bool:
+            proof = await self._threads.update_one(holding, {"$inc": {"gate.puts": 1}}, session=session)
+            if proof.matched_count:
+                await self._checkpoints.bulk_write(writes, session=session)
+            return bool(proof.matched_count)
+
+        async with self._asking():
+            starting = self._client.start_session()
+            async with await starting if inspect.isawaitable(starting) else starting as session:
+                return bool(await session.with_transaction(proven, write_concern=WriteConcern("majority", j=True)))
 
     async def delete_generations(self, thread_id: str, below: int) -> int:
         """Deletes every document of a thread's generations older than `below`."""
@@ -270,6 +291,15 @@ def _replacement(raw: bytes, final: bool) -> ReplaceOne[dict[str, Any]]:
     document = decode(raw)
     older: dict[str, Any] = {} if final else {"q": {"$lt": document["q"]}}
     return ReplaceOne({"_id": document["_id"], "t": document["t"], **older}, document)
+
+
+def _placing(document: Encoded) -> ReplaceOne[dict[str, Any]] | UpdateOne:
+    """Puts a document in its place whatever is there, or only if nothing is."""
+    content = decode(document.raw)
+    place = {"_id": content["_id"], "t": content["t"]}
+    if document.first_wins:
+        return UpdateOne(place, {"$setOnInsert": content}, upsert=True)
+    return ReplaceOne(place, content, upsert=True)
 
 
 def _pages(documents: Sequence[Encoded]) -> Iterator[list[Encoded]]:

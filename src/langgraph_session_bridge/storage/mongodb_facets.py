@@ -13,7 +13,7 @@ from pymongo import errors as mongo_errors
 from langgraph_session_bridge.storage.documents import segment, thread_prefix
 from langgraph_session_bridge.storage.facets import ENDING, Batch, Facet, StoredRecord, folded
 from langgraph_session_bridge.storage.mongodb_errors import explained
-from langgraph_session_bridge.storage.mongodb_records import MongoRecords
+from langgraph_session_bridge.storage.mongodb_threads import MongoThreads
 
 _DUPLICATE_KEY = 11000
 _UPDATES_PER_COMMAND = 500
@@ -27,7 +27,7 @@ SESSION = "session"
 """Kind of the one record of a thread that makes it a session."""
 
 
-class MongoFacets(MongoRecords):
+class MongoFacets(MongoThreads):
     """The part of `MongoArchive` that keeps records."""
 
     async def record(self, batches: Sequence[Batch]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -16,9 +15,6 @@ from pymongo import errors as mongo_errors
 from pymongo.read_concern import ReadConcern
 
 from langgraph_session_bridge.errors import ConfigurationError
-from langgraph_session_bridge.storage.documents import (
-    segment,
-)
 from langgraph_session_bridge.storage.mongodb_errors import explained
 
 logger = logging.getLogger(__name__)
@@ -206,59 +202,3 @@ class MongoRecords:
         async with self._asking():
             found = await self._meta.find_one({"_id": "epoch"})
         return int(found["n"]) if found else 0
-
-    # Generations
-
-    async def generation(self, thread_id: str) -> int:
-        """The living generation of a thread; each delete starts a new one."""
-        async with self._asking():
-            found = await self._threads.find_one({"_id": segment(thread_id), "t": thread_id})
-        return int(found.get("g", 0)) if found else 0
-
-    async def next_generation(self, thread_id: str) -> int:
-        """Ends the living generation and returns the next."""
-        async with self._asking():
-            found = await self._threads.find_one_and_update(
-                {"_id": segment(thread_id), "t": thread_id},
-                {"$inc": {"g": 1}},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        return int(found["g"])
-
-    async def claim(self, thread_id: str, seconds: float) -> bool:
-        """Claims a thread for a copy into it or for a sweep; false if another has it, at most for its own `seconds`."""
-        now = datetime.now(UTC)
-        free = {"_id": segment(thread_id), "t": thread_id, "busy": {"$not": {"$gt": now}}}
-        async with self._asking():
-            try:
-                await self._threads.update_one(free, {"$set": {"busy": now + timedelta(seconds=seconds)}}, upsert=True)
-            except mongo_errors.DuplicateKeyError:
-                return False
-        return True
-
-    async def is_claimed(self, thread_id: str) -> bool:
-        """Whether somebody has claimed a thread."""
-        query = {"_id": segment(thread_id), "t": thread_id, "busy": {"$gt": datetime.now(UTC)}}
-        async with self._asking():
-            return await self._threads.find_one(query, {"_id": 1}) is not None
-
-    async def release(self, thread_id: str) -> None:
-        """Ends a claim."""
-        async with self._asking():
-            await self._threads.update_one({"_id": segment(thread_id), "t": thread_id}, {"$unset": {"busy": ""}})
-
-    async def deleted_threads(self) -> AsyncIterator[str]:
-        """Every thread that was deleted at least once."""
-        with explained():
-            async for row in self._threads.find({"g": {"$gt": 0}}, {"t": 1}):
-                yield row["t"]
-
-    async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]:
-        """Living generations of many threads."""
-        async with self._asking():
-            cursor = self._threads.find(
-                {"t": {"$in": list(thread_ids)}, "_id": {"$in": [segment(t) for t in thread_ids]}}
-            )
-            found = {row["t"]: int(row.get("g", 0)) for row in await cursor.to_list(None)}
-        return {thread_id: found.get(thread_id, 0) for thread_id in thread_ids}

@@ -13,6 +13,7 @@ from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.dead_letters import DeadLetters
 from langgraph_session_bridge.storage.documents import segment
 from langgraph_session_bridge.storage.flusher import Flusher
+from langgraph_session_bridge.storage.gatekeeper import Gatekeeper
 from langgraph_session_bridge.storage.health import Health, examine
 from langgraph_session_bridge.storage.patience import retried, within
 from langgraph_session_bridge.storage.pool import Snapshot
@@ -43,6 +44,7 @@ class Pipeline:
         self.reader = Reader(journal, archive, settings, shared)
         self.tidier = Tidier(journal, archive, settings, shared)
         self.records = RecordStore(archive, settings, shared)
+        self.gate = Gatekeeper(journal, archive, settings, shared)
         self.flusher: Flusher | None = None
         self.dead_letters: DeadLetters | None = None
         self._settings = settings

@@ -20,7 +20,7 @@ from langgraph_session_bridge.storage.documents import (
     writes_prefix,
 )
 from langgraph_session_bridge.storage.pool import Documents, Pool, Snapshot
-from langgraph_session_bridge.storage.protocols import Archive, Fill, HotRead, Journal
+from langgraph_session_bridge.storage.protocols import Archive, Fill, HotRead, Journal, Standing
 from langgraph_session_bridge.storage.runs import pieces_of, run_of
 from langgraph_session_bridge.storage.shared import Shared
 
@@ -66,9 +66,13 @@ class Reader:
 
     async def generation(self, thread_id: str) -> int:
         """The living generation of a thread, from the archive."""
-        generation = await self._archive.generation(thread_id)
-        self._shared.hints.remember_generation(thread_id, generation)
-        return generation
+        return (await self.standing(thread_id)).generation
+
+    async def standing(self, thread_id: str) -> Standing:
+        """The living generation of a thread, and its gate, from the archive."""
+        standing = await self._archive.standing(thread_id)
+        self._shared.hints.remember_generation(thread_id, standing.generation)
+        return standing
 
     async def archived_head(self, thread_id: str, ns: str, note: str | None = None) -> Snapshot | None:
         """The head of a namespace, as the archive alone knows it.
@@ -79,7 +83,8 @@ class Reader:
             note: The journal's note of this reading; with it, the head is copied there unless it was outdated.
         """
         guess = self._shared.hints.generation(thread_id)
-        generation, head = await asyncio.gather(self.generation(thread_id), self._archive.head(thread_id, guess, ns))
+        standing, head = await asyncio.gather(self.standing(thread_id), self._archive.head(thread_id, guess, ns))
+        generation = standing.generation
         if generation != guess:
             head = await self._archive.head(thread_id, generation, ns)
         pool = Pool({name_of(head): head} if head else None)
@@ -88,10 +93,10 @@ class Reader:
         for name in [name for name, row in pool.documents.items() if "k" in row and row["k"] < head_id]:
             del pool.documents[name]
         if note is not None and self._journal is not None:
-            await self._journal.fill(self._fill(thread_id, generation, ns, head_id, pool, note))
+            await self._journal.fill(self._fill(thread_id, standing, ns, head_id, pool, note))
         return pool.snapshot(generation, name_of(head)) if head else None
 
-    def _fill(self, thread_id: str, generation: int, ns: str, head_id: str, pool: Pool, note: str) -> Fill:
+    def _fill(self, thread_id: str, standing: Standing, ns: str, head_id: str, pool: Pool, note: str) -> Fill:
         documents = pool.documents
         writes: list[tuple[str, str, bytes]] = []
         others: list[tuple[str, bytes]] = []
@@ -114,7 +119,7 @@ class Reader:
             others, runs = [(name, raw) for name, raw in others if name == main], []
         return Fill(
             thread_id=thread_id,
-            generation=generation,
+            generation=standing.generation,
             ns=segment(ns),
             checkpoint_id=head_id,
             manifest=manifest,
@@ -123,6 +128,7 @@ class Reader:
             documents=others,
             writes=writes,
             note=note,
+            gate=standing.gate,
         )
 
     # History

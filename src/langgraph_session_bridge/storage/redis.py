@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import ormsgpack
 
 from langgraph_session_bridge.storage.documents import thread_prefix
+from langgraph_session_bridge.storage.gates import Bar, Barred, moment
 from langgraph_session_bridge.storage.protocols import (
     Append,
     Appended,
     Fill,
     HotRead,
     Refused,
+    Standing,
     Voucher,
     sequence,
 )
@@ -24,7 +27,7 @@ from langgraph_session_bridge.storage.runs import BLOCK, Piece, Run
 class RedisJournal(RedisLog):
     """Journal over a redis-py asyncio client (single server, Sentinel or Cluster)."""
 
-    async def append(self, request: Append) -> Appended | Refused:
+    async def append(self, request: Append) -> Appended | Refused | Barred:
         """Journals one put atomically; a retry with the same token has no second effect."""
         settings, shard = self._settings, self.shard_of(request.thread_id)
         size = sum(len(document.raw) for document in request.documents)
@@ -42,12 +45,17 @@ class RedisJournal(RedisLog):
             settings.backlog_max_entries,
             settings.backlog_max_bytes,
             len(thread_prefix(request.thread_id, request.generation).encode()),
+            request.shown.fence,
+            int(request.shown.begins),
             len(request.archived),
             *[x for e in request.archived for x in (e.id, e.size, e.generation, e.counter, e.ns, e.checkpoint_id)],
         )
         tail = [x for d in request.documents for x in (int(d.first_wins), d.raw)]
         keys = (self._thread(request.thread_id), self._log(shard), self.header(shard))
         reply = await self._scripts.run("append", shard, keys, lambda epoch: (epoch, *head, *tail))
+        if reply[0] == b"BARRED":
+            bar, owner, until = (part.decode() for part in reply[1:])
+            return Barred(bar=cast("Bar", bar), owner=owner, until=moment(int(until)))
         if reply[0] != b"OK":
             return refusal(reply)
         counter, entry_id, clean, epoch, stored = reply[1:]
@@ -84,6 +92,7 @@ class RedisJournal(RedisLog):
             fill.ns,
             fill.checkpoint_id,
             int(self._settings.hot_ttl_s * 1000),
+            fill.gate.journaled,
             ormsgpack.packb([list(fill.manifest), _flat(fill.pieces), _flat_runs(fill.runs)]),
             len(fill.writes),
             *[x for write in fill.writes for x in write],
@@ -91,6 +100,13 @@ class RedisJournal(RedisLog):
         )
         keys = (self._thread(fill.thread_id), self.header(shard))
         await self._scripts.run("fill", shard, keys, lambda epoch: (epoch, *args))
+
+    async def close_gate(self, thread_id: str, standing: Standing) -> None:
+        """Shows the gate of a thread to all puts from now on, unless a newer one is shown already."""
+        shard, gate = self.shard_of(thread_id), standing.gate
+        keys = (self._thread(thread_id), self.header(shard))
+        args = (standing.generation, gate.version, gate.journaled)
+        await self._scripts.run("gate", shard, keys, lambda epoch: (epoch, *args))
 
     async def ask(self, thread_id: str, ns: str) -> Refused:
         """A note (`cold`) for reading the archive, unless the thread is being deleted (`held`)."""

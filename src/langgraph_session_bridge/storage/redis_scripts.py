@@ -29,6 +29,7 @@ _SCRIPTS = (
     "evict",
     "hold",
     "fence",
+    "gate",
     "epoch",
     "lease",
     "merge",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from langgraph_session_bridge.storage.chores import Block, Thinned
 from langgraph_session_bridge.storage.documents import Document
+from langgraph_session_bridge.storage.gates import Pass
 from langgraph_session_bridge.storage.hints import Layout, StoredValue
 from langgraph_session_bridge.storage.protocols import PutKind
 from langgraph_session_bridge.storage.runs import Piece, Run
@@ -49,6 +50,7 @@ class Work(Protocol):
     checkpoint_id: str
     parent: str
     control: bool
+    shown: Pass
 
     def prepare(self, parent: Layout | None, extend: Extend) -> Prepared:
         """Lays the work out, sharing what `parent` is known to hold; with `None` everything is included."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from langgraph_session_bridge.errors import (
     DurabilityTimeoutError,
@@ -24,6 +25,7 @@ from langgraph_session_bridge.storage.documents import (
     with_sequence,
 )
 from langgraph_session_bridge.storage.flusher import Flusher
+from langgraph_session_bridge.storage.gates import Barred, refused
 from langgraph_session_bridge.storage.hints import Layout
 from langgraph_session_bridge.storage.patience import retried, within
 from langgraph_session_bridge.storage.protocols import Append, Appended, Archive, Entry, Journal, Refused, sequence
@@ -64,6 +66,7 @@ class JournalWriter:
             Bytes of the documents that were new.
 
         Raises:
+            SessionEndedError: The session has ended; so with its other states and leases (`gates`).
             BacklogFullError: The journal is full and the archive does not drain it.
             DurabilityTimeoutError: Journaled, but the archive did not confirm in time.
             DeadLetterError: Journaled, but an earlier put of the thread is one that MongoDB refuses for good.
@@ -118,6 +121,8 @@ class JournalWriter:
             ]
             request = _request(work, generation, prepared, documents, token)
             answer = await self._append(request)
+            if isinstance(answer, Barred):
+                raise refused(work.thread_id, answer)
             if isinstance(answer, Appended):
                 return Sent(appended=answer, documents=documents, generation=generation, prepared=prepared)
             if answer.reason == "need":
@@ -135,7 +140,7 @@ class JournalWriter:
         self._shared.lineages.begin(lineage, start, stop)
         return True
 
-    async def _append(self, request: Append) -> Appended | Refused:
+    async def _append(self, request: Append) -> Appended | Refused | Barred:
         shard = self._journal.shard_of(request.thread_id)
         archived = self._shared.take_archived(shard, request.thread_id)
         try:
@@ -219,15 +224,20 @@ class ArchiveWriter:
         """Stores a put on a majority, whatever the level; returns the bytes of its documents.
 
         Raises:
+            SessionEndedError: The session has ended; so with its other states and leases (`gates`).
             UnavailableError: MongoDB did not confirm it.
         """
         return await retried(lambda: self._stored(work), seconds=self._settings.connect_timeout_s)
 
     async def _stored(self, work: Work) -> int:
-        """The generation is checked in parallel with the insert; documents of a dead one are invisible."""
+        """The generation is checked again in parallel with the insert; documents of a dead one are invisible."""
         hints = self._shared.hints
         while True:
-            generation = hints.generation(work.thread_id)
+            standing = await self._archive.standing(work.thread_id)
+            if barred := standing.gate.refuses(work.shown, datetime.now(UTC)):
+                raise refused(work.thread_id, barred)
+            generation = standing.generation
+            hints.remember_generation(work.thread_id, generation)
             # What the parent shares may be in an unreachable journal only; then everything is stored again.
             parent = _parent(self._shared, work, generation)
             if parent is not None and not (parent.archived or self._trusts_hints):
@@ -239,9 +249,7 @@ class ArchiveWriter:
                 encode(document, work.thread_id, generation, rank, compress=self._compress)
                 for document in prepared.documents
             ]
-            living, _ = await asyncio.gather(
-                self._archive.generation(work.thread_id), self._archive.store(documents, final=True)
-            )
+            living, _ = await asyncio.gather(self._archive.generation(work.thread_id), self._store(work, documents))
             # Only now: whoever prunes removes the parent first, and then looks who refers to what it held.
             proven = await self._holds(work, generation, prepared)
             if living != generation:
@@ -252,6 +260,15 @@ class ArchiveWriter:
                 _remember(self._shared, work, generation, prepared, archived=True)
                 _leave_chores(self._shared, work, generation, prepared)
                 return sum(len(document.raw) for document in documents)
+
+    async def _store(self, work: Work, documents: Sequence[Encoded]) -> None:
+        """Under a lease, the token is proven in the same transaction: its holder may have been stopped for minutes."""
+        if not work.shown.fence:
+            await self._archive.store(documents, final=True)
+        elif not await self._archive.store_under_lease(work.thread_id, work.shown.fence, documents):
+            gate = (await self._archive.standing(work.thread_id)).gate
+            barred = gate.refuses(work.shown, datetime.now(UTC)) or Barred(bar="fenced", owner=gate.owner)
+            raise refused(work.thread_id, barred)
 
     async def _holds(self, work: Work, generation: int, prepared: Prepared) -> bool:
         """Whether the parent, whose parts are shared, is still there."""
@@ -305,4 +322,5 @@ def _request(work: Work, generation: int, prepared: Prepared, documents: Sequenc
         pieces=prepared.pieces,
         shared_pieces=prepared.shared_pieces,
         runs=prepared.runs,
+        shown=work.shown,
     )

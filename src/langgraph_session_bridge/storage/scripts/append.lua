@@ -3,8 +3,8 @@
 local thread, log, header = KEYS[1], KEYS[2], KEYS[3]
 local epoch, generation, token, thread_id, kind, ns, cid = unpack(ARGV, 1, 7)
 local parent, size, manifest, max_entries, max_bytes = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
-local prefix, archived = tonumber(ARGV[13]), tonumber(ARGV[14])
-local first_document = 15 + archived * 6
+local prefix, fence, begins, archived = tonumber(ARGV[13]), ARGV[14], ARGV[15], tonumber(ARGV[16])
+local first_document = 17 + archived * 6
 
 -- The name of a document: what its `_id`, the first thing in its BSON, says after thread and generation.
 local function name_of(raw)
@@ -13,11 +13,11 @@ end
 
 local shard = redis.call('HMGET', header, 'ep', 'n', 'b')
 if shard[1] ~= epoch then return {'EPOCH'} end
-for i = 15, first_document - 1, 6 do
+for i = 17, first_document - 1, 6 do
   acknowledge(log, header, thread, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4],
     ARGV[i + 5])
 end
-local state = redis.call('HMGET', thread, 'g', 'e', 's', 'fl', 'tok', 'h/' .. ns, 'hold')
+local state = redis.call('HMGET', thread, 'g', 'e', 's', 'fl', 'tok', 'h/' .. ns, 'hold', 'gate')
 if state[7] then return {'HELD'} end
 if not state[1] then return cold(thread, header, epoch, ns) end
 if state[2] ~= epoch then return {'STALE'} end
@@ -28,6 +28,11 @@ local last, flushed, tokens = tonumber(state[3]), tonumber(state[4]), state[5] o
 -- A retry whose first attempt did arrive: the same answer again.
 local seq_seen, id_seen = string.match(tokens, token .. '=(%d+)=([%d-]*);')
 if seq_seen then return {'OK', tonumber(seq_seen), id_seen, 0, epoch, 0} end
+
+if state[8] or fence ~= '0' then
+  local refusal = barred(state[8], fence, begins)
+  if refusal then return refusal end
+end
 
 local entries, bytes = tonumber(shard[2] or 0), tonumber(shard[3] or 0)
 if entries > 0 and (entries >= tonumber(max_entries) or bytes + size > tonumber(max_bytes)) then

@@ -5,6 +5,7 @@
 --   L/<lineage>    end of a lineage that was begun in this memory; without it nobody may continue the lineage
 --   L/<lineage>/<block>   its runs in one block of positions: "start stop digest chunks;" each
 --   W/<ns>/<cid>   pending writes, oldest first: a line "sequence field" each (a later line for a field counts)
+--   gate           version, mode, token, end and owner of the newest lease; without it everything is let through
 --   ask/<ns>       note that the namespace is being read from the archive
 --   everything else: documents, named as in the archive
 -- Layout of a shard's header hash: ep epoch · rid server run id · id deployment · c counter · c0 counter when the epoch
@@ -108,6 +109,20 @@ local function writes_of(thread, list)
     sequences[field] = tonumber(seq)
   end
   return fields, sequences
+end
+
+-- Why a thread's gate refuses a put, if it does (as in gates.py): a token must be that of the newest lease, and who has none
+-- may not put while somebody else's lease lasts.
+local function barred(gate, fence, begins)
+  local mode, current, till, owner = string.match(gate or '', '^%d+ (%w+) (%d+) (%d+) (.*)$')
+  if mode == 'ended' then return {'BARRED', mode, '', '0'} end
+  if mode == 'paused' and begins == '1' then return {'BARRED', mode, '', '0'} end
+  if fence ~= '0' then
+    if fence ~= current then return {'BARRED', 'fenced', owner or '', till or '0'} end
+  elseif till and till ~= '0' then
+    local now = redis.call('TIME')
+    if tonumber(till) > now[1] * 1000 + math.floor(now[2] / 1000) then return {'BARRED', 'leased', owner, till} end
+  end
 end
 
 -- Answers that a namespace must be read from the archive, with a note. Whatever could outdate that reading takes the note:

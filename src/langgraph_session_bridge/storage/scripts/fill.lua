@@ -1,7 +1,7 @@
 -- Copies a namespace's head from the archive, unless the thread changed since the archive was asked.
 local thread, header = KEYS[1], KEYS[2]
-local epoch, note, generation, ns, cid, ttl, manifest = unpack(ARGV, 1, 7)
-local writes_count = tonumber(ARGV[8])
+local epoch, note, generation, ns, cid, ttl, gate, manifest = unpack(ARGV, 1, 8)
+local writes_count = tonumber(ARGV[9])
 
 if redis.call('HGET', header, 'ep') ~= epoch then return {'EPOCH'} end
 if redis.call('HGET', thread, 'ask/' .. ns) ~= note then return {'RACED'} end
@@ -12,10 +12,11 @@ if state[1] then
   if state[1] ~= generation then return {'GENERATION', state[1]} end
 else
   redis.call('HSET', thread, 'g', generation, 'e', epoch, 's', 0, 'fl', 0)
+  if gate ~= '' then redis.call('HSET', thread, 'gate', gate) end
 end
 
 redis.call('HDEL', thread, 'ask/' .. ns)
-local at = 9
+local at = 10
 local lists = {}
 for _ = 1, writes_count do
   local target, field, raw = ARGV[at], ARGV[at + 1], ARGV[at + 2]
