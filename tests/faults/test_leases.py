@@ -47,6 +47,8 @@ def opened(place: Place, journal: bool) -> SessionBridge:
 def test_a_stopped_holder_puts_nothing_after_its_lease_was_taken_over(
     place: Place, journal: bool, ttl_s: float
 ) -> None:
+    with place.pair.mongo() as client:  # a transaction that stands still keeps the lease for so long
+        client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=3)
     with opened(place, journal) as bridge:
         bridge.sessions.create("s").result()
         for _ in range(1 if not ttl_s else ROUNDS):
@@ -54,7 +56,7 @@ def test_a_stopped_holder_puts_nothing_after_its_lease_was_taken_over(
             slow.wait_for(10)
             slow.signal(signal.SIGSTOP)
             if ttl_s:
-                lease = bridge.sessions.lease("s", owner="quick", wait_s=10).result()
+                lease = bridge.sessions.lease("s", owner="quick", wait_s=30).result()
             config = bridge.config("s", lease=lease if ttl_s else None)
             before = by_slow(bridge)
             for _ in range(5):

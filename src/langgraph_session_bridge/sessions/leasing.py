@@ -228,7 +228,13 @@ class Leases:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
         while True:
-            gate = await gates.take(found.thread_id, owner, seconds)
+            try:
+                gate = await gates.take(found.thread_id, owner, seconds)
+            except UnavailableError:
+                if loop.time() >= until:
+                    raise
+                await asyncio.sleep(_POLL_S)
+                continue
             if gate.owner == owner:
                 return Lease(found, gate, seconds, self._context)
             if loop.time() >= until:

@@ -87,15 +87,17 @@ class MongoArchive(MongoFacets):
         """Stores documents on a majority, if the token is that of the thread's newest lease; false if it is not.
 
         In one transaction: it writes to the thread's own document, as whoever takes a lease does, so that of two at the
-        same time one is refused.
+        same time one is refused. That comes last: whoever stops in between keeps the lease from others until MongoDB
+        aborts the transaction.
         """
         holding = {"_id": segment(thread_id), "t": thread_id, "gate.fence": fence, "gate.mode": {"$ne": "ended"}}
         writes = [_placing(document) for document in documents]
 
         async def proven(session: Any) -> bool:
+            await self._checkpoints.bulk_write(writes, session=session)
             proof = await self._threads.update_one(holding, {"$inc": {"gate.puts": 1}}, session=session)
-            if proof.matched_count:
-                await self._checkpoints.bulk_write(writes, session=session)
+            if not proof.matched_count:
+                await session.abort_transaction()
             return bool(proof.matched_count)
 
         async with self._asking():

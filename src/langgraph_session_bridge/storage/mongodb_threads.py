@@ -34,12 +34,7 @@ class MongoThreads(MongoRecords):
         """Ends the living generation, and with it the gate and any lease, and returns the next."""
         closing = {f"gate.{name}": "" for name in ("mode", "rev", "fence", "owner", "until")}
         async with self._asking():
-            found = await self._threads.find_one_and_update(
-                _key(thread_id),
-                {"$inc": {"g": 1, "gate.v": 1}, "$unset": closing},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
+            found = await self._upserted(thread_id, {"$inc": {"g": 1, "gate.v": 1}, "$unset": closing})
         return int(found["g"])
 
     async def claim(self, thread_id: str, seconds: float) -> bool:
@@ -124,10 +119,16 @@ class MongoThreads(MongoRecords):
         kept: dict[str, Any] = {"$ifNull": ["$gate", {}]}
         change = [{"$set": {"gate": {"$cond": [condition, {"$mergeObjects": [kept, values]}, kept]}}}]
         async with self._asking():
-            found = await self._threads.find_one_and_update(
-                _key(thread_id), change, upsert=True, return_document=ReturnDocument.AFTER
-            )
+            try:
+                found = await self._upserted(thread_id, change)
+            except mongo_errors.DuplicateKeyError:  # two made the thread's document at the same moment
+                found = await self._upserted(thread_id, change)
         return _standing(found)
+
+    async def _upserted(self, thread_id: str, change: Any) -> Any:
+        return await self._threads.find_one_and_update(
+            _key(thread_id), change, upsert=True, return_document=ReturnDocument.AFTER
+        )
 
     async def _changed_if(self, query: Mapping[str, Any], change: Any) -> Standing | None:
         async with self._asking():
