@@ -94,6 +94,8 @@ class SessionBridge:
             runner=saver._runtime,
             runs_of=self.recorder.runs_of,
             backing=Backing(saver=saver, ledger=self.records, archive=self.archive, transcripts=self._transcripts),
+            idle_ttl_s=saver._runtime.settings.session_idle_ttl_s,
+            hard_ttl_s=saver._runtime.settings.session_hard_ttl_s,
         )
         self.sessions.follow(self._recording.listeners, saver._hooks)
 
@@ -115,6 +117,7 @@ class SessionBridge:
         """
         bridge = cls(SessionBridgeSaver.from_conn_string(mongodb_uri, redis_url, **settings), redactors=redactors)
         bridge.mongodb_uri, bridge.redis_url = mongodb_uri, redis_url
+        bridge._sweep_in_the_background()
         return bridge
 
     @classmethod
@@ -161,7 +164,14 @@ class SessionBridge:
             servers.detach()
             raise
         bridge.mongodb_uri, bridge.redis_url = servers.mongodb_uri, servers.redis_url
+        bridge._sweep_in_the_background()
         return bridge
+
+    def _sweep_in_the_background(self) -> None:
+        """If the settings say so; a bridge around a saver of the caller's leaves that to `sessions.sweep_every`."""
+        interval = self.saver._runtime.settings.session_sweep_interval_s
+        if interval:
+            self.sessions.sweep_every(interval)
 
     # Sessions
 

@@ -115,6 +115,12 @@ class Settings(BaseSettings):
     """What is kept of arguments, results, queries and documents: sizes and hashes; their first characters too; all."""
     capture_max_bytes: int = Field(64 * 1024, ge=1)
     """Longest text that is kept of one value; the rest is cut off."""
+    session_idle_ttl_s: float | None = Field(None, gt=0)
+    """Sessions that are made without one expire when nothing happened for so long; `None` is never."""
+    session_hard_ttl_s: float | None = Field(None, gt=0)
+    """Likewise so long after they were made, whatever happened."""
+    session_sweep_interval_s: float = Field(0.0, ge=0)
+    """How often a bridge deletes the sessions whose lifetime is over; 0 leaves that to `sessions.sweep()`."""
     filter_keys: tuple[str, ...] = ("source", "step", "run_id")
     """Metadata keys stored in the clear so that MongoDB can preselect on them in `list`."""
     hints_max: int = Field(4096, ge=1)

@@ -10,11 +10,14 @@ from langgraph_session_bridge.errors import ConfigurationError, InvalidInputErro
 from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 from langgraph_session_bridge.sessions.backing import Backing
+from langgraph_session_bridge.sessions.chore import Chore
 from langgraph_session_bridge.sessions.draining import Controls
 from langgraph_session_bridge.sessions.ending import EndHooks
 from langgraph_session_bridge.sessions.following import Follower
 from langgraph_session_bridge.sessions.ids import IdFactory
+from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.sessions.registry import Place, Registry
+from langgraph_session_bridge.sessions.removing import Lifetimes, RemovalHooks
 
 T = TypeVar("T")
 
@@ -38,6 +41,9 @@ class Context:
     controls: Controls = field(default_factory=Controls)
     runs_of: Callable[[str], set[str]] = none_run
     """The runs of a thread that are under way in this process."""
+    removal: RemovalHooks = field(default_factory=RemovalHooks)
+    chore: Chore = field(default_factory=Chore)
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
     backing: Backing | None = None
     """What sessions consist of besides their entry; nothing for a manager of a store alone."""
 
@@ -56,6 +62,23 @@ class Context:
                 f"A manager of a store alone cannot {what}: that needs checkpoints and records. Use `bridge.sessions`."
             )
         return self.backing
+
+    async def remove(self, session: Session, era: str | None = None) -> bool:
+        """Runs the hooks of `on_delete`, then deletes a session with everything of its thread.
+
+        Args:
+            session: The session.
+            era: Only if its thread is still of this era.
+
+        Raises:
+            PurgeIncompleteError: A hook failed, or a tier did not answer.
+        """
+        await self.removal.run(session)
+        if self.backing is not None:
+            await self.backing.saver._prepare_to_delete([session.thread_id])
+        deleted = await self.registry.store.delete(session.thread_id, era)
+        self.follower.forget(session.thread_id)
+        return deleted
 
     def place(self, session: SessionLike, rev: int | None = None) -> Place:
         """Which session is meant.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,6 +80,21 @@ def session_of(record: StoredRecord) -> Session:
             ],
         }
     )
+
+
+def overdue(
+    records: Iterable[StoredRecord], until: datetime, *, since: datetime | None, user_id: str | None
+) -> list[StoredRecord]:
+    """Sessions among records that may be expired by a time, those first whose lifetime was over first."""
+    found = []
+    for record in records:
+        expires = record[TOUCH].get("expires_at")
+        if expires is None or user_id not in (None, record[LIFE].get("user_id")):
+            continue
+        at = datetime.fromisoformat(expires) if isinstance(expires, str) else expires
+        if at <= until and (since is None or at >= since):
+            found.append((at, record.thread_id, record))
+    return [record for _, _, record in sorted(found, key=lambda row: row[:2])]
 
 
 def life_of(session: Session) -> Life:

@@ -49,6 +49,7 @@ class Making(Moving):
     ) -> Session:
         context = self._context
         fields = fields_of(given)
+        fields = {**context.lifetimes.fields, **fields}
         fields["user_id"] = context.owner(fields.get("user_id"))
         chosen = ids.session_id(context.new_id() if session_id is None else session_id)
         thread = chosen if thread_id is None else checked_id("thread_id", thread_id)
@@ -136,7 +137,7 @@ class Making(Moving):
             Whether there was one; calling it again is safe.
 
         Raises:
-            PurgeIncompleteError: A tier did not answer; call it again.
+            PurgeIncompleteError: A tier did not answer, or a hook of `on_delete` failed; call it again.
         """
 
         async def work() -> bool:
@@ -144,8 +145,7 @@ class Making(Moving):
             if found is None:
                 return False
             self._context.controls.drain(found.thread_id, "the session was deleted")
-            await self._context.registry.store.delete(found.thread_id)
-            self._context.follower.forget(found.thread_id)
+            await self._context.remove(found)
             return True
 
         return self._context.call(work())

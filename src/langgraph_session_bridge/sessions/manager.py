@@ -23,11 +23,13 @@ from langgraph_session_bridge.sessions.listing import Listing
 from langgraph_session_bridge.sessions.making import Making
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
 from langgraph_session_bridge.sessions.registry import Registry
+from langgraph_session_bridge.sessions.removing import Lifetimes
 from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.store import SessionStore
+from langgraph_session_bridge.sessions.sweeping import Sweeping
 
 
-class SessionManager(Making, Listing, Leases):
+class SessionManager(Making, Listing, Leases, Sweeping):
     """Sessions of a store; `bridge.sessions` has those of a bridge.
 
     Every method that asks or changes returns a `Call`: `await` it, or ask for its `result()` in code without an event
@@ -52,6 +54,8 @@ class SessionManager(Making, Listing, Leases):
         runner: Runner | None = None,
         runs_of: Callable[[str], set[str]] = none_run,
         backing: Backing | None = None,
+        idle_ttl_s: float | None = None,
+        hard_ttl_s: float | None = None,
     ) -> None:
         """Manages the sessions of a store.
 
@@ -62,6 +66,8 @@ class SessionManager(Making, Listing, Leases):
             runner: Serves synchronous calls; a thread of its own by default.
             runs_of: Tells the runs of a thread that are under way in this process.
             backing: What sessions consist of besides their entry in the store: checkpoints, records, messages.
+            idle_ttl_s: Sessions that are made without one expire when nothing happened for so long; never by default.
+            hard_ttl_s: Likewise, so long after they were made.
         """
         self._own_loop = OwnLoop() if runner is None else None
         serving: Runner = runner or self._own_loop or OwnLoop()
@@ -74,6 +80,7 @@ class SessionManager(Making, Listing, Leases):
             actor=actor,
             runs_of=runs_of,
             backing=backing,
+            lifetimes=Lifetimes.of(idle_ttl_s, hard_ttl_s),
         )
 
     def for_user(self, user_id: str) -> Self:
@@ -204,6 +211,7 @@ class SessionManager(Making, Listing, Leases):
 
     async def aclose(self) -> None:
         """Stores what was counted and closes the store; a bridge does this by itself."""
+        await self.stop_sweeping()
         await self._context.follower.close()
         await self._context.registry.store.aclose()
         if self._own_loop is not None:
@@ -211,7 +219,7 @@ class SessionManager(Making, Listing, Leases):
 
     def close(self) -> None:
         """Synchronous `aclose`."""
-        if self._own_loop is None and not self._context.follower.pending:
+        if self._own_loop is None and not self._context.follower.pending and not self._context.chore.under_way:
             return
         self._context.runner.run(self.aclose(), "use `await sessions.aclose()`")
         if self._own_loop is not None:

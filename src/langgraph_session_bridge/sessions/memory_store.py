@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue
 from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.gates import Mode
@@ -40,8 +40,8 @@ class MemorySessionStore:
         self._names: dict[str, str] = {}
         self._lock = threading.Lock()
         self._cleaned = time.monotonic()
-        self.evicted = 0
-        """How many sessions had to make room."""
+        self.evicted = self.cleaned = 0
+        """How many sessions had to make room, and how many were forgotten because they had expired."""
 
     async def read(self, thread_id: str) -> StoredRecord | None:
         """The session of a thread."""
@@ -99,10 +99,32 @@ class MemorySessionStore:
     async def drain(self, thread_id: str) -> None:
         """Nothing waits here."""
 
-    async def delete(self, thread_id: str) -> None:
+    async def overdue(
+        self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
+    ) -> list[StoredRecord]:
+        """Looks at all of them."""
+        return overdue(self._snapshot(), until, since=since, user_id=user_id)[:limit]
+
+    async def active_at(self, thread_id: str) -> datetime | None:
+        """Nothing but sessions is kept here."""
+        return None
+
+    async def era(self, thread_id: str) -> str:
+        """The position of the session by age, which no two share."""
+        record = self._records.get(thread_id)
+        return "" if record is None else str(record[LIFE]["key"])
+
+    async def delete(self, thread_id: str, era: str | None = None) -> bool:
         """Forgets a session."""
         with self._lock:
+            record = self._records.get(thread_id)
+            if record is None or era not in (None, record[LIFE]["key"]):
+                return False
             self._forget(thread_id)
+        return True
+
+    async def finish(self, thread_id: str) -> None:
+        """Nothing is cut off here."""
 
     async def aclose(self) -> None:
         """There is nothing to close."""
@@ -118,7 +140,7 @@ class MemorySessionStore:
 
     def _make_room(self) -> None:
         if time.monotonic() - self._cleaned >= self._interval_s:
-            self._clean()
+            self.cleaned += self._clean()
         while len(self._records) > self._most:
             oldest = min(self._records, key=lambda thread_id: self._records[thread_id].ranks.get(TOUCH, 0))
             self._forget(oldest)

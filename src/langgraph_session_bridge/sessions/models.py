@@ -30,7 +30,8 @@ class Transition(_Model):
     """One change of a session's status."""
 
     ts: datetime
-    event: Event | Literal["create"]
+    event: Event | Literal["create", "revive"]
+    """`revive`: what was about to be deleted had been active after all."""
     from_: Status | None = Field(
         default=None, validation_alias=AliasChoices("from", "from_"), serialization_alias="from"
     )
@@ -198,6 +199,23 @@ class Validation(_Model):
     status: Status | None = None
     reasons: list[str] = Field(default_factory=list)
     """What is wrong, if anything is."""
+
+
+class SessionSweep(_Model):
+    """What a sweep of sessions did, by session id; after a dry run, what it would have done."""
+
+    dry_run: bool = False
+    deleted: list[str] = Field(default_factory=list)
+    expired: list[str] = Field(default_factory=list)
+    """Marked as expired, with all their data in place."""
+    kept: dict[str, str] = Field(default_factory=dict)
+    """Whose lifetime seemed to be over and was not, with the reason."""
+    failed: dict[str, str] = Field(default_factory=dict)
+    """What could not be deleted, with the reason; the next sweep tries again."""
+    finished: int = 0
+    """Deletions that were cut off before and are complete now."""
+    more: bool = False
+    """Whether it stopped at its limit."""
 
 
 class Fields(TypedDict, total=False):

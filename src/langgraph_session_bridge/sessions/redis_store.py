@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, position
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, position
 from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.addresses import parse_redis_address
@@ -55,6 +55,13 @@ if ARGV[1] ~= '' then
   if ARGV[5] ~= '' then redis.call('HSETNX', KEYS[6], ARGV[5], ARGV[6]) end
 end
 return 1
+"""
+
+_DELETE = """
+-- Deletes a session; one that was made anew meanwhile stays. ARGV: which one is meant, or '' for whichever there is.
+local life = redis.call('HGET', KEYS[1], 'f:life')
+if not life or (ARGV[1] ~= '' and cjson.decode(life).key ~= ARGV[1]) then return 0 end
+return redis.call('DEL', KEYS[1])
 """
 
 
@@ -120,15 +127,25 @@ class RedisSessionStore:
             return max(1, int((touch["expires_at"] - touch["at"]).total_seconds() * 1000))
         return "" if self._ttl_s is None else int(self._ttl_s * 1000)
 
-    async def delete(self, thread_id: str) -> None:
+    async def era(self, thread_id: str) -> str:
+        """The position of the session by age, which no two share."""
+        record = await self.read(thread_id)
+        return "" if record is None else str(record[LIFE]["key"])
+
+    async def delete(self, thread_id: str, era: str | None = None) -> bool:
         """Deletes the hash; the sorted sets of its user lose it when they are next read."""
         redis, member = self._redis(), _member(thread_id)
         record = await self.read(thread_id)
-        await redis.command("DEL", self._session(thread_id))
+        if not await redis.command("EVAL", _DELETE, 1, self._session(thread_id), era or ""):
+            return False
         if record is not None and "alias" in record[LIFE]:
             await redis.command("HDEL", self._names, record[LIFE]["alias"])
         for kind in (TOUCH, LIFE):
             await redis.command("ZREM", self._set(kind, None), member)
+        return True
+
+    async def finish(self, thread_id: str) -> None:
+        """What sorted sets still name is taken out when they are read."""
 
     # Reading
 
@@ -203,6 +220,17 @@ class RedisSessionStore:
 
     async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
         """Nothing is put here."""
+
+    async def overdue(
+        self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
+    ) -> list[StoredRecord]:
+        """Walks all of them: there are few, since sessions go by themselves when their lifetime is over."""
+        found = [record async for record in self._matching(Search(user_id=user_id))]
+        return overdue(found, until, since=since, user_id=user_id)[:limit]
+
+    async def active_at(self, thread_id: str) -> datetime | None:
+        """Nothing but sessions is kept here."""
+        return None
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -89,21 +89,21 @@ class Registry:
         own = life.model_dump(by_alias=True)
         return Session.model_validate({**own, "last_activity_at": touch.value["at"]})
 
-    async def change(self, place: Place, change: Change) -> Session:
-        """Changes a session; who loses a race looks at it again.
+    async def change(self, place: Place, change: Change, *, active: bool = True) -> Session:
+        """Changes a session; who loses a race looks at it again. That counts as activity, unless it is told not to.
 
         Raises:
             SessionNotFoundError: There is none.
             SessionConflictError: It is not at the given revision, or others changed it all the time.
         """
         async with self._turn(place.session_id):
-            return await self._change(place, change)
+            return await self._change(place, change, active)
 
     def _turn(self, session_id: str) -> asyncio.Lock:
         """In one loop callers take turns, instead of racing each other."""
         return self._turns.setdefault((asyncio.get_running_loop(), session_id), asyncio.Lock())
 
-    async def _change(self, place: Place, change: Change) -> Session:
+    async def _change(self, place: Place, change: Change, active: bool) -> Session:
         for tried in range(_TRIES):
             session = await self.get(place)
             _check_revision(session, place.rev)
@@ -111,20 +111,21 @@ class Registry:
             if not wanted:
                 return session
             life = life_of(session).model_copy(update={**wanted, "rev": session.rev + 1})
-            touch = touch_facet(life)
-            if await self._swapped(session, life, touch):
+            touches = [touch_facet(life)] if active else []
+            if await self._swapped(session, life, touches):
                 changed = {name: getattr(life, name) for name in (*wanted, "rev")}
-                return session.model_copy(update={**changed, "last_activity_at": touch.value["at"]})
+                at = touches[0].value["at"] if active else session.last_activity_at
+                return session.model_copy(update={**changed, "last_activity_at": at})
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(tried, 10))))
         message = f"Session {place.session_id[:80]!r} was changed by others {_TRIES} times in a row; try again."
         raise SessionConflictError(message)
 
-    async def _swapped(self, session: Session, life: Life, touch: Facet) -> bool:
+    async def _swapped(self, session: Session, life: Life, also: Sequence[Facet]) -> bool:
         """A gate is closed before the session says so, and opened after it; who loses the race leaves it as it is."""
         before, after = mode_of(session.status), mode_of(life.status)
         if STRICTNESS[after] > STRICTNESS[before]:
             await self.store.bar(session.thread_id, after, life.rev)
-        swapped = await self.store.swap(session.thread_id, life_facet(life), session.rev, [touch])
+        swapped = await self.store.swap(session.thread_id, life_facet(life), session.rev, also)
         if after != before:
             winner = life if swapped else await self.of_thread(session.thread_id)
             if winner is not None:

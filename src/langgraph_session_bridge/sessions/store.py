@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from langgraph_session_bridge.sessions.search import Search
@@ -59,8 +60,29 @@ class SessionStore(Protocol):
         """Returns when everything that was told of a thread is as durable as it gets here."""
         ...
 
-    async def delete(self, thread_id: str) -> None:
-        """Deletes the session with all that belongs to its thread."""
+    async def overdue(
+        self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
+    ) -> list[StoredRecord]:
+        """Sessions that may be expired by a time, those first whose lifetime was over first.
+
+        A few of their facets will do, and they may be out of date: who acts on them reads them again.
+        """
+        ...
+
+    async def active_at(self, thread_id: str) -> datetime | None:
+        """When the newest of what is kept besides the session was made: a checkpoint, for example."""
+        ...
+
+    async def era(self, thread_id: str) -> str:
+        """Tells what is under a thread's id now from what is there once that was deleted."""
+        ...
+
+    async def delete(self, thread_id: str, era: str | None = None) -> bool:
+        """Deletes the session with all that belongs to its thread; false, if it is not of that era any more."""
+        ...
+
+    async def finish(self, thread_id: str) -> None:
+        """Removes what a deletion that was cut off left behind, and nothing of what is there now."""
         ...
 
     async def aclose(self) -> None:

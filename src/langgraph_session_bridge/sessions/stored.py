@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from langgraph_session_bridge.errors import DurabilityTimeoutError
@@ -16,6 +18,8 @@ from langgraph_session_bridge.storage.gates import Mode
 from langgraph_session_bridge.storage.runtime import Runtime
 
 _HISTORY = ("f.life.transitions",)
+_GREGORIAN = datetime(1582, 10, 15, tzinfo=UTC)
+"""From when on UUIDs count."""
 
 
 class StoredSessions:
@@ -86,12 +90,47 @@ class StoredSessions:
             raise DurabilityTimeoutError(message)
         await (await self._runtime.pipeline()).flush_thread(thread_id)
 
-    async def delete(self, thread_id: str) -> None:
+    async def overdue(
+        self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
+    ) -> list[StoredRecord]:
+        """One indexed query; what is still in the journal is not in it."""
+        archive = (await self._runtime.pipeline()).archive
+        return await archive.overdue_sessions(until, since=since, user_id=user_id, limit=limit)
+
+    async def active_at(self, thread_id: str) -> datetime | None:
+        """The time in the id of the newest checkpoint, once everything of the thread is flushed."""
+        pipeline = await self._runtime.pipeline()
+        await pipeline.flush_thread(thread_id)
+        generation = await pipeline.archive.generation(thread_id)
+        names = await pipeline.archive.names(thread_id, generation, "c/")
+        return max(filter(None, map(made_at, names)), default=None)
+
+    async def era(self, thread_id: str) -> str:
+        """The living generation."""
+        return str(await (await self._runtime.pipeline()).archive.generation(thread_id))
+
+    async def delete(self, thread_id: str, era: str | None = None) -> bool:
         """Deletes the thread: checkpoints, pending writes and records."""
-        await (await self._runtime.pipeline()).delete_thread(thread_id)
+        return await (await self._runtime.pipeline()).delete_thread(thread_id, None if era is None else int(era))
+
+    async def finish(self, thread_id: str) -> None:
+        """Removes documents and hot state of ended generations."""
+        await (await self._runtime.pipeline()).finish_deletion(thread_id)
 
     async def aclose(self) -> None:
         """The saver is somebody else's."""
+
+
+def made_at(name: str) -> datetime | None:
+    """When a checkpoint was made, from the UUID (version 6) that LangGraph calls it; nothing for other names."""
+    try:
+        found = uuid.UUID(name.rpartition("/")[2])
+    except ValueError:
+        return None
+    if found.version != 6:
+        return None
+    ticks = (found.int >> 80 << 12) | (found.int >> 64 & 0xFFF)
+    return _GREGORIAN + timedelta(microseconds=ticks // 10)
 
 
 def query_of(search: Search) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bson.int64 import Int64
@@ -22,6 +23,8 @@ _FEW = 50
 """Who wants fewer records than this does not get MongoDB's first 101 in one answer."""
 _MORE = 8
 """Some of what is found is passed over, because the journal knows more of it."""
+
+_WHO_AND_WHEN = ("f.life.session_id", "f.life.key", "f.life.status", "f.life.rev", "f.touch")
 
 SESSION = "session"
 """Kind of the one record of a thread that makes it a session."""
@@ -161,6 +164,22 @@ class MongoFacets(MongoThreads):
                 cursor = await cursor
             rows = await cursor.to_list(None)
         return {row["_id"]: int(row["n"]) for row in rows}
+
+    async def overdue_sessions(
+        self, until: datetime, *, since: datetime | None, user_id: str | None, limit: int
+    ) -> list[StoredRecord]:
+        """Sessions that may be expired by a time, those first whose lifetime was over first: who and when only.
+
+        Among them is what a deletion that was cut off left behind.
+        """
+        bounds = {"$lte": until, **({"$gte": since} if since is not None else {})}
+        query: dict[str, Any] = {"k": SESSION, "f.touch.expires_at": bounds}
+        if user_id is not None:
+            query["f.life.user_id"] = user_id
+        wanted = dict.fromkeys(("t", "k", "i", "o", "r", *_WHO_AND_WHEN), 1)
+        async with self._asking():
+            rows = await self._records.find(query, wanted).sort("f.touch.expires_at", 1).limit(limit).to_list(None)
+        return [_stored(row) for row in rows]
 
 
 def _name(thread_id: str, generation: int, kind: str, record_id: str) -> str:

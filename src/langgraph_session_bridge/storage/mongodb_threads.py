@@ -15,6 +15,10 @@ from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 from langgraph_session_bridge.storage.protocols import Standing
 
+_ENDING = {
+    "$inc": {"g": 1, "gate.v": 1},
+    "$unset": {f"gate.{name}": "" for name in ("mode", "rev", "fence", "owner", "until")},
+}
 _NEXT = {"$add": [{"$ifNull": ["$gate.v", 0]}, 1]}
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -32,10 +36,19 @@ class MongoThreads(MongoRecords):
 
     async def next_generation(self, thread_id: str) -> int:
         """Ends the living generation, and with it the gate and any lease, and returns the next."""
-        closing = {f"gate.{name}": "" for name in ("mode", "rev", "fence", "owner", "until")}
         async with self._asking():
-            found = await self._upserted(thread_id, {"$inc": {"g": 1, "gate.v": 1}, "$unset": closing})
+            found = await self._upserted(thread_id, _ENDING)
         return int(found["g"])
+
+    async def end_generation(self, thread_id: str, generation: int) -> int | None:
+        """Ends a generation and returns the next; nothing, if it is not the living one any more."""
+        query = _key(thread_id) | {"g": generation or {"$in": [0, None]}}
+        async with self._asking():
+            try:
+                done = await self._threads.update_one(query, _ENDING, upsert=not generation)
+            except mongo_errors.DuplicateKeyError:  # a later one lives
+                return None
+        return generation + 1 if done.matched_count or done.upserted_id is not None else None
 
     async def claim(self, thread_id: str, seconds: float) -> bool:
         """Claims a thread for a copy into it or for a sweep; false if another has it, at most for its own `seconds`."""

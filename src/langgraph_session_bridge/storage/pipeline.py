@@ -234,23 +234,47 @@ class Pipeline:
         if self.journal is not None:
             await self._settler.forget_hot(thread_id)
 
-    async def delete_thread(self, thread_id: str) -> None:
+    async def delete_thread(self, thread_id: str, only: int | None = None) -> bool:
         """Ends the thread's generation in both tiers, then removes its documents.
 
         Puts wait in between. If this process dies on the way, the thread is afterwards either whole or gone.
+
+        Args:
+            thread_id: The thread.
+            only: The generation that is meant: what somebody else deleted meanwhile, and perhaps began anew, stays.
+
+        Returns:
+            Whether there was something to end.
 
         Raises:
             PurgeIncompleteError: A tier did not answer. Calling again is safe.
         """
         with self._shared.telemetry.delete_thread(thread_id):
-            await self._delete_thread(thread_id)
+            return await self._delete_thread(thread_id, only)
 
-    async def _delete_thread(self, thread_id: str) -> None:
+    async def finish_deletion(self, thread_id: str) -> None:
+        """Removes what deletions of a thread that were cut off left in both tiers; its living generation stays.
+
+        Raises:
+            UnavailableError: A tier did not answer. Calling again is safe.
+        """
+        held = await self._hold(thread_id)  # what is unflushed of the living generation must not be fenced off
+        generation = await self.archive.generation(thread_id)
+        if self.journal is not None and held:
+            await self.journal.fence(thread_id, generation)
+        await self.archive.delete_generations(thread_id, generation)
+
+    async def _delete_thread(self, thread_id: str, only: int | None) -> bool:
         step = "nothing was deleted yet"
         seconds = self._settings.connect_timeout_s
         try:
+            if only is not None and await self.archive.generation(thread_id) != only:
+                return False
             await self._hold(thread_id)
-            generation = await self.archive.next_generation(thread_id)
+            generation = await self._end(thread_id, only)
+            if generation is None:
+                await self.finish_deletion(thread_id)  # which lets puts go on
+                return False
             self._shared.hints.forget(thread_id)
             self._shared.chores.forget(thread_id)
             self._shared.hints.remember_generation(thread_id, generation)
@@ -263,17 +287,25 @@ class Pipeline:
         except UnavailableError as error:
             message = f"Deleting thread {thread_id[:80]!r} is incomplete: {step}. Call delete_thread again. ({error})"
             raise PurgeIncompleteError(message) from error
+        return True
 
-    async def _hold(self, thread_id: str) -> None:
+    async def _end(self, thread_id: str, only: int | None) -> int | None:
+        """Ends the living generation, or one that is named if it still lives."""
+        if only is None:
+            return await self.archive.next_generation(thread_id)
+        return await self.archive.end_generation(thread_id, only)
+
+    async def _hold(self, thread_id: str) -> bool:
         """Stops puts to a thread; one with dead letters cannot be held, what is put to it meanwhile goes with it."""
         if self.journal is None:
-            return
+            return False
         for _ in range(ROUNDS):
             await self.flush_shard(self.journal.shard_of(thread_id))
             if self._shared.is_parked(thread_id):
-                return
+                return False
             if await self.journal.hold(thread_id, self._settings.operation_timeout_s):
-                return
+                return True
+        return False
 
     async def compact(self, thread_ids: Sequence[str]) -> int:
         """Merges the runs of threads' lists, or does the chores of this process, after flushing what they need.
