@@ -8,7 +8,13 @@ from contextlib import contextmanager
 import pytest
 from contract.build import at
 
-from langgraph_session_bridge import DeadLetterError, PurgeIncompleteError, RefusedError, SessionBridgeSaver
+from langgraph_session_bridge import (
+    DeadLetterError,
+    PurgeIncompleteError,
+    RefusedError,
+    SessionBridge,
+    SessionBridgeSaver,
+)
 from langgraph_session_bridge.records.outbox import Outbox
 from langgraph_session_bridge.storage.facets import Facet
 
@@ -195,6 +201,26 @@ def test_a_sweep_leaves_a_parked_thread_alone(open_saver: OpenSaver, pair: Pair,
         assert place.documents() == before
     assert saver.redrive() == 2
     check_head(saver, "poison", 2)
+
+
+def test_a_session_with_dead_letters_is_not_swept_and_is_erased_with_them(
+    open_saver: OpenSaver, pair: Pair, place: Place
+) -> None:
+    bridge = SessionBridge(open_saver(shards=1, **NEVER))
+    bridge.sessions.create("poison", user_id="u", hard_ttl_s=0.001).result()
+    with refusing(pair, place, "poison"):
+        run_steps(bridge.saver, "poison", 0, 2)
+        bridge.saver.flush()
+        swept = bridge.sessions.sweep(grace_s=0).result()
+        assert swept.deleted == [] and "list_dead" in swept.failed["poison"]
+        assert len(bridge.saver.list_dead()) == 4
+        report = bridge.sessions.erase(user_id="u").result()
+    assert report.counts["dead letters"] == 4 and report.complete
+    assert bridge.saver.list_dead() == [] and bridge.sessions.count().result() == 0
+    with pair.redis() as client:
+        for key in client.scan_iter(f"{place.name}*t:poison"):
+            assert set(client.hkeys(key)) <= {b"g", b"e", b"s", b"fl"}
+    bridge.close()
 
 
 def test_records_wait_for_the_dead_letters_of_their_thread_and_are_not_dropped(

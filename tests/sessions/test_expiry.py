@@ -259,6 +259,31 @@ async def test_a_run_that_is_under_way_is_not_swept(open_bridge: OpenBridge, jou
         assert (await bridge.sessions.sweep(grace_s=0)).deleted == ["s"]
 
 
+async def test_a_run_keeps_its_session_alive_for_as_long_as_it_lasts(
+    open_bridge: OpenBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langgraph_session_bridge.sessions.following.TOUCH_INTERVAL_S", 0.1)
+    async with open_bridge() as bridge, open_bridge() as sweeper:
+        await bridge.sessions.create("s", idle_ttl_s=1.5)
+
+        async def node(state: dict[str, int]) -> dict[str, int]:
+            began = (await sweeper.sessions.get("s")).last_activity_at
+            async with asyncio.timeout(20):
+                while ((await sweeper.sessions.get("s")).last_activity_at - began).total_seconds() < 2:
+                    assert (await sweeper.sessions.sweep(grace_s=0)).deleted == []
+                    await asyncio.sleep(0.05)
+            return {"n": 2}
+
+        builder = StateGraph(dict)
+        builder.add_node("node", node)
+        builder.add_edge(START, "node")
+        graph = builder.compile(checkpointer=bridge.saver)
+        assert (await graph.ainvoke({"n": 1}, bridge.config("s")))["n"] == 2
+        async with asyncio.timeout(20):  # and no longer
+            while not (await sweeper.sessions.sweep(grace_s=0)).deleted:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("journal", [True, False])
 async def test_sessions_that_are_written_to_lose_nothing_while_others_are_swept(
     open_bridge: OpenBridge, journal: bool

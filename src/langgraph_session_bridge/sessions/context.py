@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ from langgraph_session_bridge.sessions.registry import Place, Registry
 from langgraph_session_bridge.sessions.removing import Lifetimes, RemovalHooks
 
 T = TypeVar("T")
+
+DRAIN_S = 10.0
+"""How long is waited for runs that were asked to stop."""
 
 
 def none_run(_: str) -> set[str]:
@@ -79,6 +83,15 @@ class Context:
         deleted = await self.registry.store.delete(session.thread_id, era)
         self.follower.forget(session.thread_id)
         return deleted
+
+    async def stop_runs(self, thread_id: str, reason: str) -> None:
+        """Lets runs that have a control finish their step, since what they put afterwards would come too late."""
+        if not self.controls.drain(thread_id, reason):
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DRAIN_S
+        while self.runs_of(thread_id) and loop.time() < until:  # noqa: ASYNC110 - nobody tells of ends
+            await asyncio.sleep(0.01)
 
     def place(self, session: SessionLike, rev: int | None = None) -> Place:
         """Which session is meant.

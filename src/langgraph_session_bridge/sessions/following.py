@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ TOUCH_INTERVAL_S = 5.0
 _PUBLISH_S = 0.1
 _STRANGER_S = 2.0
 """How long a thread counts as unregistered; a session made by another process is followed after that."""
+_PULSES_PER_LIFETIME = 1 / 3
 _MOST_THREADS = 10_000
 _MOST = 2**53
 _CLOSE_S = 10.0
@@ -54,14 +55,25 @@ class _Followed:
     touched_at: float = float("-inf")
     working: asyncio.Task[None] | None = None
     scheduled: bool = False
+    pulse: asyncio.TimerHandle | None = None
+    """When to look whether a run is still under way."""
 
 
 class Follower:
     """What one process noticed of its sessions."""
 
-    def __init__(self, registry: Registry, loop: Callable[[], asyncio.AbstractEventLoop], owner: str) -> None:
-        """Works on the loop that `loop` tells; `owner` names the process in the history of sessions."""
-        self._registry, self._loop, self._owner = registry, loop, owner
+    def __init__(
+        self,
+        registry: Registry,
+        loop: Callable[[], asyncio.AbstractEventLoop],
+        owner: str,
+        runs_of: Callable[[str], Collection[str]],
+    ) -> None:
+        """Works on the loop that `loop` tells; `owner` names the process in the history of sessions.
+
+        `runs_of` tells the runs of a thread that are under way here.
+        """
+        self._registry, self._loop, self._owner, self._runs_of = registry, loop, owner, runs_of
         self._reset()
 
     def _reset(self) -> None:
@@ -239,6 +251,20 @@ class Follower:
             facets.append(touch_facet(life_of(session)))
         if facets:
             await self._registry.store.merge(thread_id, facets)
+        self._keep_alive(thread_id, followed, session)
+
+    def _keep_alive(self, thread_id: str, followed: _Followed, session: Session) -> None:
+        """A run is activity for as long as it lasts: what it did is looked at again before the session could expire."""
+        if session.idle_ttl_s is None or followed.pulse is not None or not self._runs_of(thread_id):
+            return
+
+        def again() -> None:
+            followed.pulse = None
+            if not self._closed and self._runs_of(thread_id):
+                self._start(thread_id)
+
+        loop = asyncio.get_running_loop()
+        followed.pulse = loop.call_later(max(_PUBLISH_S, session.idle_ttl_s * _PULSES_PER_LIFETIME), again)
 
     async def _move(self, thread_id: str, name: str, values: Mapping[str, Any]) -> Session | None:
         """Does to the session what its graph did, unless its status is none that this changes."""

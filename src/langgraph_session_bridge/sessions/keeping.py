@@ -97,6 +97,15 @@ def overdue(
     return [record for _, _, record in sorted(found, key=lambda row: row[:2])]
 
 
+def traces(records: Iterable[StoredRecord], user_id: str | None, session_id: str | None) -> list[StoredRecord]:
+    """Sessions among records that are a user's, or have an id."""
+    return [
+        record
+        for record in records
+        if user_id in (None, record[LIFE].get("user_id")) and session_id in (None, record[LIFE].get("session_id"))
+    ]
+
+
 def life_of(session: Session) -> Life:
     """What of a session is swapped."""
     own = set(Session.model_fields) - set(Life.model_fields)

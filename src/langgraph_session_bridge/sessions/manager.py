@@ -13,9 +13,11 @@ from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.anonymising import Anonymising
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
+from langgraph_session_bridge.sessions.erasing import Erasing
 from langgraph_session_bridge.sessions.following import Follower
 from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.leasing import Leases
@@ -29,7 +31,7 @@ from langgraph_session_bridge.sessions.store import SessionStore
 from langgraph_session_bridge.sessions.sweeping import Sweeping
 
 
-class SessionManager(Making, Listing, Leases, Sweeping):
+class SessionManager(Making, Listing, Leases, Sweeping, Erasing, Anonymising):
     """Sessions of a store; `bridge.sessions` has those of a bridge.
 
     Every method that asks or changes returns a `Call`: `await` it, or ask for its `result()` in code without an event
@@ -75,7 +77,7 @@ class SessionManager(Making, Listing, Leases, Sweeping):
         self._context = Context(
             registry=registry,
             runner=serving,
-            follower=Follower(registry, lambda: serving.home, actor),
+            follower=Follower(registry, lambda: serving.home, actor, runs_of),
             new_id=id_factory,
             actor=actor,
             runs_of=runs_of,

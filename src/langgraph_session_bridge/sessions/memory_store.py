@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, traces
 from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.gates import Mode
@@ -122,6 +122,14 @@ class MemorySessionStore:
                 return False
             self._forget(thread_id)
         return True
+
+    async def traces(self, *, user_id: str | None = None, session_id: str | None = None) -> list[StoredRecord]:
+        """Looks at all of them."""
+        return traces(self._snapshot(), user_id, session_id)
+
+    async def census(self, thread_id: str) -> Mapping[str, int]:
+        """One, or nothing."""
+        return {"sessions": 1} if thread_id in self._records else {}
 
     async def finish(self, thread_id: str) -> None:
         """Nothing is cut off here."""

@@ -218,6 +218,36 @@ class SessionSweep(_Model):
     """Whether it stopped at its limit."""
 
 
+class ErasureReport(_Model):
+    """What was erased; after a dry run, what would be."""
+
+    sessions: list[str] = Field(default_factory=list)
+    counts: dict[str, int] = Field(default_factory=dict)
+    """How much of each kind there was, in both servers."""
+    remaining: dict[str, int] = Field(default_factory=dict)
+    """What a search past all caches found afterwards: nothing, unless somebody wrote meanwhile. Erase again."""
+    failed: dict[str, str] = Field(default_factory=dict)
+    """Sessions that could not be erased, with the reason. Erase again."""
+    dry_run: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left."""
+        return not (self.dry_run or self.remaining or self.failed)
+
+
+class AnonymisationReport(_Model):
+    """What was made nobody's."""
+
+    sessions: list[str] = Field(default_factory=list)
+    records: int = 0
+    """Records that said whose they are."""
+    checkpoints: int = 0
+    """Checkpoints whose metadata did."""
+    user_id: str | None = None
+    """Who is in the place of the user now."""
+
+
 class Fields(TypedDict, total=False):
     """What an application may say of a session."""
 

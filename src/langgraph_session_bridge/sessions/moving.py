@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,6 @@ from langgraph_session_bridge.sessions.states import Event, target
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
-
-DRAIN_S = 10.0
-"""How long `end` waits for runs that it asked to stop."""
 
 
 class Moving:
@@ -159,7 +155,7 @@ class Moving:
         context = self._context
         found = await context.registry.get(context.place(session, rev))
         target("end", found.status, f"Session {found.session_id[:80]!r}")
-        await self._stop_runs(found.thread_id, reason)
+        await context.stop_runs(found.thread_id, reason or "the session was ended")
         await context.follower.settle(found.thread_id)
         await context.registry.store.drain(found.thread_id)
         ended = await self._move(found, "end", reason, actor, rev)
@@ -169,15 +165,6 @@ class Moving:
                 context.place(ended), lambda now: {"evaluation": {**now.evaluation, **said}}
             )
         return report_of(ended, reason)
-
-    async def _stop_runs(self, thread_id: str, reason: str | None) -> None:
-        """Lets runs that have a control finish their step, since what they put afterwards would come too late."""
-        if not self._context.controls.drain(thread_id, reason or "the session was ended"):
-            return
-        loop = asyncio.get_running_loop()
-        until = loop.time() + DRAIN_S
-        while self._context.runs_of(thread_id) and loop.time() < until:  # noqa: ASYNC110 - nobody tells of ends
-            await asyncio.sleep(0.01)
 
     async def _move(
         self, session: SessionLike, event: Event, reason: str | None, actor: str | None, rev: int | None

@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, position
-from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, position, traces
+from langgraph_session_bridge.sessions.search import Order, Search
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.addresses import parse_redis_address
 from langgraph_session_bridge.storage.clients import open_redis
@@ -52,6 +52,7 @@ end
 if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[4], ARGV[4], ARGV[2])
   redis.call('ZADD', KEYS[5], ARGV[4], ARGV[2])
+  redis.call('ZADD', KEYS[3], redis.call('HGET', KEYS[1], 'r:touch') or 0, ARGV[2])
   if ARGV[5] ~= '' then redis.call('HSETNX', KEYS[6], ARGV[5], ARGV[6]) end
 end
 return 1
@@ -133,16 +134,31 @@ class RedisSessionStore:
         return "" if record is None else str(record[LIFE]["key"])
 
     async def delete(self, thread_id: str, era: str | None = None) -> bool:
-        """Deletes the hash; the sorted sets of its user lose it when they are next read."""
+        """Deletes the hash, and its place in the sorted sets."""
         redis, member = self._redis(), _member(thread_id)
         record = await self.read(thread_id)
         if not await redis.command("EVAL", _DELETE, 1, self._session(thread_id), era or ""):
             return False
         if record is not None and "alias" in record[LIFE]:
             await redis.command("HDEL", self._names, record[LIFE]["alias"])
-        for kind in (TOUCH, LIFE):
-            await redis.command("ZREM", self._set(kind, None), member)
+        whose = {None} if record is None else {None, record[LIFE].get("user_id")}
+        for user_id in whose:
+            for kind in (TOUCH, LIFE):
+                await redis.command("ZREM", self._set(kind, user_id), member)
         return True
+
+    async def traces(self, *, user_id: str | None = None, session_id: str | None = None) -> list[StoredRecord]:
+        """Walks the sorted sets, which takes names out of them that mean nothing any more."""
+        found: dict[str, StoredRecord] = {}
+        orders: tuple[Order, ...] = ("created_at", "last_activity_at")
+        for order in orders:
+            search = Search(user_id=user_id, order=order)
+            found |= {record.thread_id: record async for record in self._matching(search)}
+        return traces(found.values(), user_id, session_id)
+
+    async def census(self, thread_id: str) -> Mapping[str, int]:
+        """One, or nothing."""
+        return {"sessions": 1} if await self._redis().command("EXISTS", self._session(thread_id)) else {}
 
     async def finish(self, thread_id: str) -> None:
         """What sorted sets still name is taken out when they are read."""

@@ -81,6 +81,14 @@ class SessionStore(Protocol):
         """Deletes the session with all that belongs to its thread; false, if it is not of that era any more."""
         ...
 
+    async def traces(self, *, user_id: str | None = None, session_id: str | None = None) -> list[StoredRecord]:
+        """Sessions of a user, or by id, those included that a deletion that was cut off left behind."""
+        ...
+
+    async def census(self, thread_id: str) -> Mapping[str, int]:
+        """How much of each kind is kept of a thread, what no reader can reach included."""
+        ...
+
     async def finish(self, thread_id: str) -> None:
         """Removes what a deletion that was cut off left behind, and nothing of what is there now."""
         ...

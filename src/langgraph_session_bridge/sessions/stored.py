@@ -113,6 +113,15 @@ class StoredSessions:
         """Deletes the thread: checkpoints, pending writes and records."""
         return await (await self._runtime.pipeline()).delete_thread(thread_id, None if era is None else int(era))
 
+    async def traces(self, *, user_id: str | None = None, session_id: str | None = None) -> list[StoredRecord]:
+        """One indexed query each."""
+        archive = (await self._runtime.pipeline()).archive
+        return await archive.session_traces(user_id=user_id, session_id=session_id)
+
+    async def census(self, thread_id: str) -> Mapping[str, int]:
+        """What is in both servers."""
+        return await (await self._runtime.pipeline()).census(thread_id)
+
     async def finish(self, thread_id: str) -> None:
         """Removes documents and hot state of ended generations."""
         await (await self._runtime.pipeline()).finish_deletion(thread_id)

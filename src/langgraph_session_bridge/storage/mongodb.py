@@ -26,7 +26,7 @@ from langgraph_session_bridge.storage.documents import (
     thread_prefix,
 )
 from langgraph_session_bridge.storage.mongodb_errors import explained
-from langgraph_session_bridge.storage.mongodb_facets import MongoFacets
+from langgraph_session_bridge.storage.mongodb_traces import MongoTraces
 
 _DUPLICATE_KEY = 11000
 _ONE_COMMAND = 1000
@@ -38,7 +38,7 @@ _LIVING = {"gone": None}
 _CLOSE_S = 1.0
 
 
-class MongoArchive(MongoFacets):
+class MongoArchive(MongoTraces):
     """Archive in one MongoDB database: what `MongoRecords` and `MongoFacets` keep, and the documents of threads."""
 
     # Writing

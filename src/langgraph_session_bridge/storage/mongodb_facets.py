@@ -105,7 +105,7 @@ class MongoFacets(MongoThreads):
             if wanted is not None and wanted < _FEW:
                 found = found.batch_size(wanted + _MORE)
             async for row in found:
-                yield _stored(row)
+                yield stored_record(row)
 
     async def fetch_records(
         self, thread_id: str, generation: int, keys: Sequence[tuple[str, str]]
@@ -116,7 +116,7 @@ class MongoFacets(MongoThreads):
         async with self._asking():
             for start in range(0, len(names), _IDS_PER_QUERY):
                 query = {"t": thread_id, "_id": {"$in": names[start : start + _IDS_PER_QUERY]}}
-                found += [_stored(row) for row in await self._records.find(query).to_list(None)]
+                found += [stored_record(row) for row in await self._records.find(query).to_list(None)]
         return found
 
     # Sessions, over all threads
@@ -145,7 +145,7 @@ class MongoFacets(MongoThreads):
                 cursor = self._records.find(asked, dict.fromkeys(without, 0) or None)
                 rows = await cursor.sort(sort, -1 if descending else 1).limit(wanted).to_list(None)
             living = await self.generations([row["t"] for row in rows])
-            found += [_stored(row) for row in rows if row["g"] == living[row["t"]]]
+            found += [stored_record(row) for row in rows if row["g"] == living[row["t"]]]
             if len(rows) < wanted:
                 break
             _, facet, field = sort.split(".")
@@ -179,7 +179,7 @@ class MongoFacets(MongoThreads):
         wanted = dict.fromkeys(("t", "k", "i", "o", "r", *_WHO_AND_WHEN), 1)
         async with self._asking():
             rows = await self._records.find(query, wanted).sort("f.touch.expires_at", 1).limit(limit).to_list(None)
-        return [_stored(row) for row in rows]
+        return [stored_record(row) for row in rows]
 
 
 def _name(thread_id: str, generation: int, kind: str, record_id: str) -> str:
@@ -220,7 +220,8 @@ def _merging(name: str, rank: int, value: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _stored(row: Mapping[str, Any]) -> StoredRecord:
+def stored_record(row: Mapping[str, Any]) -> StoredRecord:
+    """A record, as MongoDB holds it."""
     return StoredRecord(
         thread_id=row["t"],
         kind=row["k"],

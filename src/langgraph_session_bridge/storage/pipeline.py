@@ -7,7 +7,12 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from langgraph_session_bridge.errors import JournalUnavailableError, PurgeIncompleteError, UnavailableError
+from langgraph_session_bridge.errors import (
+    DeadLetterError,
+    JournalUnavailableError,
+    PurgeIncompleteError,
+    UnavailableError,
+)
 from langgraph_session_bridge.settings import Level, Settings
 from langgraph_session_bridge.storage import outage
 from langgraph_session_bridge.storage.dead_letters import DeadLetters
@@ -306,6 +311,13 @@ class Pipeline:
             if await self.journal.hold(thread_id, self._settings.operation_timeout_s):
                 return True
         return False
+
+    async def census(self, thread_id: str) -> dict[str, int]:
+        """How much of each kind both tiers hold of a thread, what no reader can reach included; flushes it first."""
+        with contextlib.suppress(DeadLetterError):  # they are counted
+            await self.flush_thread(thread_id)
+        found = await self.archive.census(thread_id)
+        return found if self.journal is None else found | await self.journal.census(thread_id)
 
     async def compact(self, thread_ids: Sequence[str]) -> int:
         """Merges the runs of threads' lists, or does the chores of this process, after flushing what they need.

@@ -14,6 +14,9 @@ from langgraph_session_bridge.storage.redis_server import server_time
 
 _KINDS: Mapping[bytes, Kind] = {b"c": "c", b"w": "w", b"r": "r"}
 
+_DATA = (b"c/", b"p/", b"s/", b"w/", b"x/", b"m/", b"W/", b"L/")
+"""How fields begin that are more than numbers and notes, which stay for a while when a thread is deleted."""
+
 
 class RedisLog(RedisRecords):
     """The part of `RedisJournal` that flushers talk to."""
@@ -45,6 +48,18 @@ class RedisLog(RedisRecords):
         """The dead letters of a shard, oldest first."""
         rows = await self._scripts.command("XRANGE", self._key(shard, "dead"), "-", "+")
         return [_dead_letter(row_id, fields) for row_id, fields in rows]
+
+    async def census(self, thread_id: str) -> dict[str, int]:
+        """What there is of a thread, beyond the number of its generation, which late puts run into."""
+        shard = self.shard_of(thread_id)
+        fields = await self._scripts.command("HKEYS", self._thread(thread_id))
+        keys = any(field.startswith(_DATA) for field in fields)
+        keys += await self._scripts.command("EXISTS", self._records(thread_id))
+        rows = await self._scripts.command("XRANGE", self._log(shard), "-", "+")
+        entries = sum(_raw(row)["t"] == thread_id.encode() for _, row in rows)
+        dead = sum(letter.thread_id == thread_id for letter in await self.dead(shard))
+        found = {"Redis keys": keys, "unflushed entries": entries, "dead letters": dead}
+        return {name: count for name, count in found.items() if count}
 
     async def redrive(self, thread_id: str) -> int:
         """Puts the dead letters of a thread back into the log; returns how many."""
