@@ -25,7 +25,7 @@ from langgraph_session_bridge.records.models import (
 from langgraph_session_bridge.records.outbox import Outbox
 from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
-from langgraph_session_bridge.records.settling import settle
+from langgraph_session_bridge.records.settling import abandon, settle
 from langgraph_session_bridge.storage.facets import StoredRecord
 from langgraph_session_bridge.storage.record_store import RecordStore
 from langgraph_session_bridge.storage.runtime import Runtime
@@ -115,6 +115,11 @@ class Ledger(Entries):
                 yield record
 
         return Query(self._runtime, found, None)
+
+    async def abandon(self, session: SessionLike) -> int:
+        """Marks open tool calls as `abandoned`: ending a session does so by itself. Returns how many there were."""
+        store = (await self._runtime.pipeline()).records
+        return await abandon(store, session_of(session).thread_id, self._runtime.settings.record_ack)
 
     def context_injections(
         self,

@@ -13,7 +13,10 @@ from langgraph_session_bridge.storage.record_store import RecordStore
 CUT_OFF = "session_bridge.cut_off"
 """What the error of such a call is called."""
 
-_OPEN = {"open": True}
+ENDED = "session_bridge.session_ended"
+"""What the error of a call is called whose session ended before it did."""
+
+OPEN = {"open": True}
 
 
 def is_open(record: StoredRecord) -> bool:
@@ -24,6 +27,18 @@ def is_open(record: StoredRecord) -> bool:
 def _is_by_hand(record: StoredRecord, owner: str) -> bool:
     start = record["start"]
     return start.get("origin") == "api" and start.get("owner") == owner
+
+
+async def abandon(store: RecordStore, thread_id: str, level: Level) -> int:
+    """Marks all open tool calls of a thread as `abandoned`: its session has ended, and waits for none of them.
+
+    If one of them ends after all, what that reports counts. Returns how many were marked.
+    """
+    found = [record async for record in store.find(thread_id, [KIND], query=OPEN, keep=is_open)]
+    if found:
+        now = datetime.now(UTC)
+        await store.put(thread_id, [settled_facet(record, "abandoned", now, ENDED) for record in found], level)
+    return len(found)
 
 
 async def settle(
@@ -45,7 +60,7 @@ async def settle(
     Returns:
         How many were marked.
     """
-    found = [record async for record in store.find(thread_id, [KIND], query=_OPEN, keep=is_open)]
+    found = [record async for record in store.find(thread_id, [KIND], query=OPEN, keep=is_open)]
     running = runs_of(thread_id)  # asked when all is read: a run that began meanwhile has calls among them
     cut_off = [
         record

@@ -5,18 +5,17 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypedDict, Unpack, get_args
 
-from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError, SessionNotFoundError
+from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
 from langgraph_session_bridge.moments import moment
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.query import Query
-from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.keeping import session_of
-from langgraph_session_bridge.sessions.models import Session, SessionPage, SessionStats, Validation
+from langgraph_session_bridge.sessions.models import Session, SessionPage, SessionStats
 from langgraph_session_bridge.sessions.search import Order, Scalar, Search, position_of
 from langgraph_session_bridge.sessions.states import STATUSES, Status
 
@@ -142,22 +141,15 @@ class Listing:
     async def _counted(self, filters: Filters) -> Mapping[str, int]:
         return await self._context.registry.store.count(self._search(filters, "-last_activity_at"))
 
-    def validate(self, session: SessionLike) -> Call[Validation]:
-        """Whether a session is there, open and not past its lifetime; never raises because it is not."""
-        return self._context.call(self._validate(session))
+    def active(self, user_id: str | None = None) -> Call[Session | None]:
+        """The open session that something happened in last: of a user, or of everybody; nothing without any."""
 
-    async def _validate(self, session: SessionLike) -> Validation:
-        place = self._context.place(session)
-        try:
-            found = await self._context.registry.get(place)
-        except SessionNotFoundError:
-            return Validation(session_id=place.session_id, valid=False, reasons=["not found"])
-        reasons: builtins.list[str] = []
-        if not found.is_open:
-            reasons.append(found.status)
-        elif found.expires_at is not None and found.expires_at <= datetime.now(UTC):
-            reasons.append("past its lifetime")
-        return Validation(session_id=found.session_id, valid=not reasons, status=found.status, reasons=reasons)
+        async def work() -> Session | None:
+            filters = Filters(user_id=user_id, status=[each for each in STATUSES if each not in ("ended", "expired")])
+            page = await self._page("-last_activity_at", None, 0, 1, False, filters)
+            return page.sessions[0] if page.sessions else None
+
+        return self._context.call(work())
 
     def _search(self, filters: Filters, order: Order) -> Search:
         unknown = sorted(set(filters) - set(Filters.__annotations__))

@@ -29,9 +29,10 @@ from langgraph_session_bridge.sessions.removing import Lifetimes
 from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.store import SessionStore
 from langgraph_session_bridge.sessions.sweeping import Sweeping
+from langgraph_session_bridge.sessions.validating import Validating
 
 
-class SessionManager(Making, Listing, Leases, Sweeping, Erasing, Anonymising):
+class SessionManager(Making, Listing, Leases, Sweeping, Erasing, Anonymising, Validating):
     """Sessions of a store; `bridge.sessions` has those of a bridge.
 
     Every method that asks or changes returns a `Call`: `await` it, or ask for its `result()` in code without an event

@@ -99,6 +99,9 @@ class MemorySessionStore:
     async def drain(self, thread_id: str) -> None:
         """Nothing waits here."""
 
+    async def cool(self, thread_id: str) -> None:
+        """Nothing is kept twice here."""
+
     async def overdue(
         self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
     ) -> list[StoredRecord]:

@@ -192,13 +192,27 @@ class SessionStats(_Model):
 
 
 class Validation(_Model):
-    """Whether a session is as it should be."""
+    """Whether a session is as it should be, and what was found."""
 
     session_id: str
     valid: bool
     status: Status | None = None
     reasons: list[str] = Field(default_factory=list)
     """What is wrong, if anything is."""
+    expires_at: datetime | None = None
+    checkpoint: Literal["none", "readable", "unreadable"] = "none"
+    """The newest one."""
+    checkpoint_id: str | None = None
+    state_bytes: int = 0
+    """Of the state's values, serialised."""
+    blocked_types: list[str] = Field(default_factory=list)
+    """Types in the state that the serde does not restore."""
+    unregistered_types: list[str] = Field(default_factory=list)
+    """Types in the state that it restores with a warning, until LangGraph is strict."""
+    open_tool_calls: int = 0
+    """Calls without an end that belong to no run of this process."""
+    orphans: int = 0
+    """Documents that no reader can reach: a deletion was cut off; `session-bridge sweep` removes them."""
 
 
 class SessionSweep(_Model):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from langgraph_session_bridge.errors import NotResumableError, SessionBridgeError, SessionNotFoundError
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
@@ -113,6 +115,19 @@ class Moving:
             return Resumption(session=resumed)
         return Resumption(session=resumed, **dict(await restored(context.backing, resumed, channels)))
 
+    def try_resume(
+        self, session: SessionLike, *, max_age_s: float | None = None, force: bool = False
+    ) -> Call[Resumption | None]:
+        """As `resume`, but nothing where there is no such session, or it cannot be resumed; `can_resume` tells why."""
+
+        async def work() -> Resumption | None:
+            try:
+                return await self._resume(session, max_age_s, force, None, None, None, None)
+            except (NotResumableError, SessionNotFoundError):
+                return None
+
+        return self._context.call(work())
+
     def can_resume(self, session: SessionLike, *, max_age_s: float | None = None, force: bool = False) -> Call[Verdict]:
         """Whether `resume` would take a session up again, and if not, why.
 
@@ -143,6 +158,8 @@ class Moving:
     ) -> Call[SessionReport]:
         """Ends a session: stores what is under way, ends it, runs the hooks of `on_end` and keeps what they return.
 
+        Tool calls without an end are marked as `abandoned`, and its hot state leaves Redis.
+
         Raises:
             SessionNotFoundError: There is no such session.
             InvalidTransitionError: It has ended already.
@@ -159,12 +176,22 @@ class Moving:
         await context.follower.settle(found.thread_id)
         await context.registry.store.drain(found.thread_id)
         ended = await self._move(found, "end", reason, actor, rev)
+        await self._let_go(found.thread_id)
         said = await context.hooks.run(report_of(ended, reason))
         if said:
             ended = await context.registry.change(
                 context.place(ended), lambda now: {"evaluation": {**now.evaluation, **said}}
             )
         return report_of(ended, reason)
+
+    async def _let_go(self, thread_id: str) -> None:
+        """What nobody waits for any more: calls without an end, and hot state. The session has ended all the same."""
+        context = self._context
+        with contextlib.suppress(SessionBridgeError):
+            if context.backing is not None:
+                await context.backing.ledger.abandon(thread_id)
+            if not context.runs_of(thread_id):
+                await context.registry.store.cool(thread_id)
 
     async def _move(
         self, session: SessionLike, event: Event, reason: str | None, actor: str | None, rev: int | None

@@ -60,6 +60,10 @@ class SessionStore(Protocol):
         """Returns when everything that was told of a thread is as durable as it gets here."""
         ...
 
+    async def cool(self, thread_id: str) -> None:
+        """Gives up what is kept of a thread for speed alone, since nobody is going to need it soon."""
+        ...
+
     async def overdue(
         self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
     ) -> list[StoredRecord]:

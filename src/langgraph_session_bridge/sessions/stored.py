@@ -90,6 +90,12 @@ class StoredSessions:
             raise DurabilityTimeoutError(message)
         await (await self._runtime.pipeline()).flush_thread(thread_id)
 
+    async def cool(self, thread_id: str) -> None:
+        """Flushes the thread and drops its hot state in Redis; the next reader asks MongoDB."""
+        pipeline = await self._runtime.pipeline()
+        await pipeline.flush_thread(thread_id)
+        await pipeline.forget(thread_id)
+
     async def overdue(
         self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
     ) -> list[StoredRecord]:
