@@ -164,6 +164,8 @@ class Follower:
     async def _settled(self, thread_id: str) -> None:
         followed = self._known.get(thread_id)
         while followed is not None and (followed.working is not None or followed.moves or followed.fresh):
+            if followed.working is None and self._closed:
+                return
             if followed.working is None:
                 self._start(thread_id)
             assert followed.working is not None
@@ -206,7 +208,7 @@ class Follower:
     def _start(self, thread_id: str) -> None:
         with self._lock:
             followed = self._known.get(thread_id)
-            if followed is None:
+            if followed is None or self._closed:
                 return
             followed.scheduled = False
             if followed.working is None:

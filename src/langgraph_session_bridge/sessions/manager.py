@@ -13,6 +13,7 @@ from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.alone import store_of
 from langgraph_session_bridge.sessions.anonymising import Anonymising
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
@@ -27,6 +28,7 @@ from langgraph_session_bridge.sessions.models import Counters, Fields, Session
 from langgraph_session_bridge.sessions.registry import Registry
 from langgraph_session_bridge.sessions.removing import Lifetimes
 from langgraph_session_bridge.sessions.running import OwnLoop
+from langgraph_session_bridge.sessions.settings import SessionSettings
 from langgraph_session_bridge.sessions.store import SessionStore
 from langgraph_session_bridge.sessions.sweeping import Sweeping
 from langgraph_session_bridge.sessions.validating import Validating
@@ -85,6 +87,23 @@ class SessionManager(Making, Listing, Leases, Sweeping, Erasing, Anonymising, Va
             backing=backing,
             lifetimes=Lifetimes.of(idle_ttl_s, hard_ttl_s),
         )
+
+    @classmethod
+    def from_env(cls, **given: Any) -> Self:
+        """A manager without a bridge, by the environment: in memory, in Redis, in MongoDB, or in both.
+
+        Args:
+            **given: Any of `sessions.settings.SessionSettings`, which names the variables; goes before the environment.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or an address is missing.
+        """
+        settings = SessionSettings.create(**given)
+        store, backing = store_of(settings)
+        manager = cls(store, backing=backing, idle_ttl_s=settings.idle_ttl_s, hard_ttl_s=settings.hard_ttl_s)
+        if settings.sweeps_every_s:
+            manager.sweep_every(settings.sweeps_every_s)
+        return manager
 
     def for_user(self, user_id: str) -> Self:
         """The same sessions as one user may see and change them; all others look as if they were not there.
