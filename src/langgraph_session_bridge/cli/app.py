@@ -10,6 +10,7 @@ from langgraph_session_bridge.cli.context import context
 from langgraph_session_bridge.cli.dead import dead
 from langgraph_session_bridge.cli.demo import demo
 from langgraph_session_bridge.cli.doctor import doctor
+from langgraph_session_bridge.cli.erase import erase
 from langgraph_session_bridge.cli.events import events
 from langgraph_session_bridge.cli.journal import drain, flusher, health, stats
 from langgraph_session_bridge.cli.servers import down, status, up
@@ -24,7 +25,7 @@ _EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, epilog=_EPILOG)
-for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, ls, tools, context, events):
+for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, erase, ls, tools, context, events):
     app.command(epilog=_EPILOG)(_verb)
 app.command("show", epilog=_EPILOG)(show_session)
 app.add_typer(dead, name="dead", epilog=_EPILOG)

@@ -54,7 +54,7 @@ class RedisLog(RedisRecords):
         shard = self.shard_of(thread_id)
         fields = await self._scripts.command("HKEYS", self._thread(thread_id))
         keys = any(field.startswith(_DATA) for field in fields)
-        keys += await self._scripts.command("EXISTS", self._records(thread_id))
+        keys += await self._scripts.command("HLEN", self._records(thread_id)) > 0
         rows = await self._scripts.command("XRANGE", self._log(shard), "-", "+")
         entries = sum(_raw(row)["t"] == thread_id.encode() for _, row in rows)
         dead = sum(letter.thread_id == thread_id for letter in await self.dead(shard))
