@@ -177,6 +177,25 @@ async def test_a_hook_that_fails_keeps_the_session_as_expired(sessions: SessionM
     sessions.on_delete(files)
 
 
+async def test_a_hook_finds_the_files_that_a_session_refers_to(open_bridge: OpenBridge) -> None:
+    async with open_bridge() as bridge:
+        removed: list[str] = []
+
+        async def recordings(session: Session) -> None:
+            async for audio in bridge.records.audio(session):
+                removed.extend(artifact.uri for artifact in audio.artifacts)
+
+        bridge.sessions.on_delete(recordings)
+        for name in ("swept", "erased", "deleted"):
+            await bridge.sessions.create(name, hard_ttl_s=SOON if name == "swept" else None)
+            await bridge.audio(name).artifact(uri=f"s3://calls/{name}.wav")
+        await asyncio.sleep(2 * SOON)  # time is the subject
+        await bridge.sessions.sweep(grace_s=0)
+        await bridge.sessions.erase("erased")
+        await bridge.sessions.delete("deleted")
+        assert removed == ["s3://calls/swept.wav", "s3://calls/erased.wav", "s3://calls/deleted.wav"]
+
+
 @pytest.mark.parametrize("journal", [True, False])
 async def test_nothing_of_a_dead_session_stays_in_any_server(open_bridge: OpenBridge, raw: Raw, journal: bool) -> None:
     async with open_bridge(journal=journal) as bridge:
@@ -196,6 +215,20 @@ async def test_nothing_of_a_dead_session_stays_in_any_server(open_bridge: OpenBr
             await bridge.sessions.get("dead")
         assert await bridge.saver.aget_tuple({"configurable": {"thread_id": "dead"}}) is None
         assert [call.tool_name async for call in bridge.records.tool_executions("alive")] == ["search"]
+
+
+@pytest.mark.parametrize("journal", [True, False])
+async def test_records_that_are_on_their_way_do_not_outlive_their_session(
+    open_bridge: OpenBridge, raw: Raw, journal: bool
+) -> None:
+    async with open_bridge(journal=journal) as bridge:
+        await bridge.sessions.create("s")
+        receipts = [bridge.records.record_tool_execution("s", "search", arguments={"n": n}) for n in range(50)]
+        assert await bridge.sessions.delete("s")
+        for receipt in receipts:
+            await receipt
+        await bridge.saver.aflush()
+        assert raw("s") == []
 
 
 @pytest.mark.parametrize("journal", [True, False])
