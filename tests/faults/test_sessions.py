@@ -60,6 +60,27 @@ def test_without_mongodb_graphs_go_on_and_sessions_catch_up(open_saver: OpenSave
     bridge.close()
 
 
+@pytest.mark.parametrize("gone", ["redis", "mongodb"])
+def test_nothing_is_swept_or_erased_while_a_server_cannot_tell_what_lives(
+    open_saver: OpenSaver, pair: Pair, gone: str
+) -> None:
+    bridge = SessionBridge(open_saver(**HASTY))
+    for name in ("one", "two"):
+        bridge.sessions.create(name, user_id="u", hard_ttl_s=0.001).result()
+        graph(bridge.saver, lambda state: {"n": 1}).invoke({"n": 0}, bridge.config(name))
+    bridge.saver.flush()
+    pair.kill(gone)
+    with pytest.raises(UnavailableError):
+        bridge.sessions.sweep(grace_s=0).result()
+    with pytest.raises(UnavailableError):
+        bridge.sessions.erase(user_id="u").result()
+    pair.revive()
+    wait_until(lambda: bridge.saver.health().verdict == "ok", "both servers answer again")
+    assert bridge.sessions.count().result() == 2
+    assert bridge.sessions.sweep(grace_s=0).result().deleted == ["one", "two"]
+    bridge.close()
+
+
 WORKER = textwrap.dedent(
     """
     import json, os, signal, sys

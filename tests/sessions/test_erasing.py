@@ -242,6 +242,7 @@ async def test_a_pseudonym_cannot_be_made_again(sessions: SessionManager) -> Non
         await sessions.create("s", user_id="anna")
         names.append((await sessions.anonymise(user_id="anna")).user_id)
         assert await sessions.ids(user_id=names[-1]) == ["s"] and await sessions.ids(user_id="anna") == []
+        assert len((await sessions.list(user_id=names[-1])).sessions) == 1, "in lists by activity as well"
         await sessions.delete("s")
     assert names[0] != names[1] and "anna" not in str(names)
 

@@ -138,6 +138,17 @@ async def test_pages_and_a_limit_leave_nothing_out(sessions: SessionManager, pla
     assert len((await sessions.sweep(grace_s=0, batch=5)).deleted) == 13 and await sessions.count() == 0
 
 
+async def test_a_mark_is_no_activity(sessions: SessionManager, place: str) -> None:
+    if place == "Redis only":
+        pytest.skip("sessions go by themselves there")
+    made = await sessions.create("s", idle_ttl_s=0.3)
+    await asyncio.sleep(0.3)  # time is the subject
+    assert (await sessions.sweep(grace_s=0, then="expire")).expired == ["s"]
+    marked = await sessions.get("s")
+    assert (marked.status, marked.last_activity_at) == ("expired", made.last_activity_at)
+    assert (await sessions.sweep(grace_s=0)).deleted == ["s"], "the next sweep finds it at once"
+
+
 async def test_a_user_sweeps_nothing_of_another(sessions: SessionManager, place: str) -> None:
     if place == "Redis only":
         pytest.skip("sessions go by themselves there")
@@ -449,7 +460,7 @@ async def test_a_sweep_that_was_killed_is_completed_by_the_next(
 async def test_what_a_cut_off_deletion_left_is_removed_and_what_lives_there_now_stays(
     open_bridge: OpenBridge, raw: Raw
 ) -> None:
-    async with open_bridge() as bridge:
+    async with open_bridge(flush_interval_s=3600) as bridge:
         await bridge.sessions.create("s", hard_ttl_s=SOON)
         await run(bridge, "s")
         await asyncio.sleep(2 * SOON)  # time is the subject
@@ -459,9 +470,9 @@ async def test_what_a_cut_off_deletion_left_is_removed_and_what_lives_there_now_
         await pipeline.archive.next_generation("s")  # as if it was killed here
         bridge.saver._runtime.shared.hints.forget("s")
         await bridge.sessions.create("s", title="new")
-        receipt = bridge.records.record_tool_execution("s", "kept", arguments={})
+        await bridge.records.record_tool_execution("s", "kept", arguments={})
+        assert await pipeline.journal.evict("s"), "what is hot may go at any time, what is unflushed stays"
         assert (await bridge.sessions.sweep(grace_s=0)).finished == 1
-        await receipt
         assert (await bridge.sessions.get("s")).title == "new"
         assert [call.tool_name async for call in bridge.records.tool_executions("s")] == ["kept"]
         assert not [where for where in raw("s") if "/00000000/" in where]
@@ -492,6 +503,13 @@ async def test_a_bridge_sweeps_in_the_background_if_it_is_told_to(open_bridge: O
     assert not bridge.sessions._context.chore.under_way
     with open_bridge() as quiet:
         assert not quiet.sessions._context.chore.under_way
+
+
+def test_a_bridge_without_an_event_loop_does_so_until_it_is_closed(open_bridge: OpenBridge) -> None:
+    with open_bridge(session_sweep_interval_s=0.05) as bridge:
+        assert bridge.sessions._context.chore.under_way
+        assert bridge.sessions.count().result() == 0
+    assert not bridge.sessions._context.chore.under_way
 
 
 def test_a_manager_without_an_event_loop_sweeps_as_well() -> None:

@@ -131,9 +131,9 @@ class _Sweep:
                 wanted = page if limit is None else page[: limit - looked]
                 more = len(wanted) < len(page)
                 looked += len(wanted)
-                async with asyncio.TaskGroup() as group:
-                    for record in wanted:
-                        group.create_task(one(record))
+                done = await asyncio.gather(*map(one, wanted), return_exceptions=True)
+                if failure := next((each for each in done if each is not None), None):
+                    raise failure
                 if more or looked == limit:
                     more = True
                     break
