@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -326,6 +326,30 @@ async def test_a_run_keeps_its_session_alive_for_as_long_as_it_lasts(
         async with asyncio.timeout(20):  # and no longer
             while not (await sweeper.sessions.sweep(grace_s=0)).deleted:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+
+async def test_a_lifetime_that_another_process_changes_during_a_run_counts(
+    open_bridge: OpenBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_bridge() as runner, open_bridge() as other:
+        await runner.sessions.create("s")
+
+        async def node(state: dict[str, int]) -> dict[str, int]:
+            await runner.sessions._context.follower.settle("s")
+            await other.sessions.update("s", idle_ttl_s=60)
+            monkeypatch.setattr("langgraph_session_bridge.sessions.following.TOUCH_INTERVAL_S", 0)
+            return {"n": 2}
+
+        builder = StateGraph(dict)
+        builder.add_node("node", node)
+        builder.add_edge(START, "node")
+        await builder.compile(checkpointer=runner.saver).ainvoke({"n": 1}, runner.config("s"))
+        await runner.sessions._context.follower.settle("s")
+        store = runner.sessions._context.registry.store
+        await store.drain("s")
+        assert (await runner.sessions.get("s")).counters.steps == 2, "what came afterwards was noted"
+        found = await store.overdue(datetime.now(UTC) + timedelta(seconds=120))
+        assert [record.thread_id for record in found] == ["s"]
 
 
 @pytest.mark.parametrize("journal", [True, False])

@@ -6,6 +6,7 @@ Noticing never waits. What was noticed of a thread is worked through in order, b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -243,17 +244,29 @@ class Follower:
             moved = await _patiently(partial(self._move, thread_id, name, values))
             followed.session = session = moved or session
             followed.moves.popleft()
+        touching = session.is_open and self.may_touch(thread_id)
+        if touching:
+            session = await self._as_it_is(thread_id, followed, session)
         facets = []
         with self._lock:
             added, followed.fresh = followed.fresh, Counter()
         if added:
             followed.tally.count(added)
             facets.append(followed.tally.totals())
-        if session.is_open and self.may_touch(thread_id):
+        if touching and session.is_open:
             facets.append(touch_facet(life_of(session)))
         if facets:
             await self._registry.store.merge(thread_id, facets)
         self._keep_alive(thread_id, followed, session)
+
+    async def _as_it_is(self, thread_id: str, followed: _Followed, session: Session) -> Session:
+        """Another process may have changed its lifetime, which goes into what says that it is active."""
+        with contextlib.suppress(UnavailableError):
+            found = await self._registry.of_thread(thread_id)
+            if found is not None:
+                self._is(followed, found)
+                return found
+        return session
 
     def _keep_alive(self, thread_id: str, followed: _Followed, session: Session) -> None:
         """A run is activity for as long as it lasts: what it did is looked at again before the session could expire."""
