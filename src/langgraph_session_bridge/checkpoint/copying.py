@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError, UnavailableError
 from langgraph_session_bridge.storage.documents import Encoded, name_of, re_encode, thread_prefix, with_sequence
-from langgraph_session_bridge.storage.facets import OF_STATE, Batch
+from langgraph_session_bridge.storage.facets import OF_STATE, Batch, StoredRecord
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.protocols import Archive
 from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range
@@ -42,37 +43,59 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
         message = f"Thread {target[:80]!r} is being copied to, or swept, by somebody else; try again."
         raise UnavailableError(message)
     try:
-        await _copy_documents(archive, (source, from_generation), (target, to_generation))
-        await _copy_records(archive, (source, from_generation), (target, to_generation))
+        names = await archive.by_age(source, from_generation)
+        await copy_documents(archive, (source, from_generation), (target, to_generation), names)
+        await copy_records(archive, (source, from_generation), (target, to_generation))
     finally:
         await archive.release(target)
     await pipeline.forget(target)
 
 
-async def _copy_documents(archive: Archive, source: Place, target: Place) -> None:
-    """Copies what a thread holds now, oldest first, and checkpoints after what they need."""
-    names = await archive.by_age(*source)
+async def copy_documents(
+    archive: Archive,
+    source: Place,
+    target: Place,
+    names: Sequence[str],
+    instead: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> None:
+    """Copies documents of a thread, named oldest first, and checkpoints after what they need.
+
+    Args:
+        archive: Where both are.
+        source: What is copied from.
+        target: What is copied to.
+        names: What is copied.
+        instead: Documents that take the place of those of their names.
+    """
     rank = {name: position for position, name in enumerate(names)}
     ordered = sorted(names, key=lambda name: name.startswith("c/"))
     chunked: dict[str, Mapping[str, Any]] = {}
     for start in range(0, len(ordered), _COPY_PAGE):
         page = ordered[start : start + _COPY_PAGE]
-        found = await archive.fetch(*source, page)
+        found = {**await archive.fetch(*source, page), **{name: instead[name] for name in page if name in instead}}
         await archive.store([_moved(row, rank[name], *target) for name, row in found.items()])
         chunked |= {name: row for name, row in found.items() if name.startswith("w/") and "x" in row}
         for name in [name for name in page if name.startswith("s/") and name not in found]:
             await _copy_block(archive, name, source, target, rank[name])
-    for name, row in (await archive.fetch(*source, list(chunked))).items():
+    for name, row in (await archive.fetch(*source, [name for name in chunked if name not in instead])).items():
         if "x" not in row:  # thinned, and its chunks deleted, while it was copied
             await archive.replace(target[0], _moved(row, rank[name], *target).raw)
 
 
-async def _copy_records(archive: Archive, source: Place, target: Place) -> None:
-    """Copies what condensers took from the state; what agents did stays the source's."""
+async def copy_records(
+    archive: Archive,
+    source: Place,
+    target: Place,
+    kinds: Sequence[str] = OF_STATE,
+    keep: Callable[[StoredRecord], bool] = lambda _: True,
+) -> None:
+    """Copies records that pass; by default what condensers took from the state, what agents did stays the source's."""
     page: list[Batch] = []
     size, rank = 0, _BEFORE_ANY_PUT
-    async for record in archive.records(*source, OF_STATE, {}, before=None):  # newest first
+    async for record in archive.records(*source, kinds, {}, before=None):  # newest first
         rank -= 1
+        if not keep(record):
+            continue
         page.append(Batch(thread_id=target[0], generation=target[1], sequence=rank, facets=record.as_facets()))
         size += sum(len(facet.value.get("d", b"")) for facet in page[-1].facets)
         if len(page) == _COPY_PAGE or size > _COPY_PAGE_BYTES:

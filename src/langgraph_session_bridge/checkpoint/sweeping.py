@@ -43,6 +43,7 @@ async def sweep(pipeline: Pipeline, thread_ids: Sequence[str], *, grace_s: float
     async for thread_id in _candidates(pipeline, thread_ids):
         threads += 1
         documents += await _sweep_dead_generations(pipeline, thread_id, dry_run=dry_run)
+        documents += await _sweep_unborn(pipeline, thread_id, dry_run=dry_run)
         try:
             found = await _leftovers(pipeline, thread_id)
         except DeadLetterError:
@@ -77,6 +78,20 @@ async def _sweep_dead_generations(pipeline: Pipeline, thread_id: str, *, dry_run
     if dry_run:
         return await pipeline.archive.count_generations(thread_id, generation)
     return await pipeline.archive.delete_generations(thread_id, generation)
+
+
+async def _sweep_unborn(pipeline: Pipeline, thread_id: str, *, dry_run: bool) -> int:
+    """Removes what a branch to the thread left that was cut off; one that is under way has claimed it."""
+    archive = pipeline.archive
+    if dry_run:
+        busy = await archive.is_claimed(thread_id)
+        return 0 if busy else await archive.delete_unborn(thread_id, await archive.generation(thread_id), dry_run=True)
+    if not await archive.claim(thread_id, _LONGEST_SWEEP_S):
+        return 0
+    try:
+        return await archive.delete_unborn(thread_id, await archive.generation(thread_id))
+    finally:
+        await archive.release(thread_id)
 
 
 async def _sweep_leftovers(pipeline: Pipeline, thread_id: str, suspects: set[str], *, dry_run: bool) -> int:

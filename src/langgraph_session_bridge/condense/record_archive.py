@@ -100,6 +100,20 @@ class RecordArchive:
         found = await records.get(thread_id, [(MESSAGE, name) for name in keys])
         return {keys[record.id]: self._loaded(record) for record in found}
 
+    async def of_line(self, thread_id: str, checkpoints: Collection[str]) -> set[tuple[str, str]]:
+        """Kinds and ids of the records of what was condensed on some checkpoints, of any list of the thread.
+
+        What does not tell on which it was is among them.
+        """
+        records = (await self._runtime.pipeline()).records
+        keys: set[tuple[str, str]] = set()
+        async for record in records.find(thread_id, [CONDENSATION]):
+            done = Condensation.model_validate(self._loaded(record))
+            if not done.checkpoint_id or done.checkpoint_id in checkpoints:
+                keys.add((CONDENSATION, record.id))
+                keys |= {(MESSAGE, message_key(*pair)) for pair in (*done.removed.items(), *done.replaced.items())}
+        return keys
+
     async def known(self, thread_id: str, condensations: Collection[str]) -> set[str]:
         """Which of these condensations are on record, of any list of the thread."""
         records = (await self._runtime.pipeline()).records

@@ -16,6 +16,7 @@ from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.alone import store_of
 from langgraph_session_bridge.sessions.anonymising import Anonymising
 from langgraph_session_bridge.sessions.backing import Backing
+from langgraph_session_bridge.sessions.branching import Branching
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
 from langgraph_session_bridge.sessions.erasing import Erasing
@@ -23,7 +24,6 @@ from langgraph_session_bridge.sessions.following import Follower
 from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.leasing import Leases
 from langgraph_session_bridge.sessions.listing import Listing
-from langgraph_session_bridge.sessions.making import Making
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
 from langgraph_session_bridge.sessions.registry import Registry
 from langgraph_session_bridge.sessions.removing import Lifetimes
@@ -34,7 +34,15 @@ from langgraph_session_bridge.sessions.sweeping import Sweeping
 from langgraph_session_bridge.sessions.validating import Validating
 
 
-class SessionManager(Making, Listing, Leases, Sweeping, Erasing, Anonymising, Validating):
+class SessionManager(
+    Branching,
+    Listing,
+    Leases,
+    Sweeping,
+    Erasing,
+    Anonymising,
+    Validating,
+):
     """Sessions of a store; `bridge.sessions` has those of a bridge.
 
     Every method that asks or changes returns a `Call`: `await` it, or ask for its `result()` in code without an event

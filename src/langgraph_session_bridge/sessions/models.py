@@ -26,12 +26,15 @@ class SessionConfig(_Model):
     context: dict[str, Any] = Field(default_factory=dict)
 
 
+Note = Literal["create", "branch", "rollback", "merge", "modes", "revive"]
+"""What is in a session's history besides changes of its status; `revive`: what was about to be deleted had been active."""
+
+
 class Transition(_Model):
-    """One change of a session's status."""
+    """One change of a session's status, or something else that was done to it, which left the status as it was."""
 
     ts: datetime
-    event: Event | Literal["create", "revive"]
-    """`revive`: what was about to be deleted had been active after all."""
+    event: Event | Note
     from_: Status | None = Field(
         default=None, validation_alias=AliasChoices("from", "from_"), serialization_alias="from"
     )
@@ -41,6 +44,8 @@ class Transition(_Model):
     """Who did it: as told, or the process."""
     rev: int
     """Revision of the session that it led to."""
+    about: dict[str, Any] | None = None
+    """What else is to be known: the checkpoint that was rolled back to, for example."""
 
 
 class Parent(_Model):

@@ -112,6 +112,16 @@ class MongoArchive(MongoTraces):
             results = [await collection.delete_many(query) for collection in (self._checkpoints, self._records)]
         return sum(result.deleted_count for result in results)
 
+    async def delete_unborn(self, thread_id: str, above: int, *, dry_run: bool = False) -> int:
+        """Deletes, or counts, what a thread has in generations younger than `above`: copies that were cut off."""
+        end = thread_prefix(thread_id) + AFTER
+        query = {"t": thread_id, "_id": {"$gte": thread_prefix(thread_id, above + 1), "$lt": end}}
+        async with self._asking():
+            if dry_run:
+                return sum([await each.count_documents(query) for each in (self._checkpoints, self._records)])
+            results = [await collection.delete_many(query) for collection in (self._checkpoints, self._records)]
+        return sum(result.deleted_count for result in results)
+
     async def count_generations(self, thread_id: str, below: int) -> int:
         """How many documents a thread has in generations older than `below`."""
         query = _older(thread_id, below)

@@ -73,9 +73,10 @@ class MongoThreads(MongoRecords):
             await self._threads.update_one(_key(thread_id), {"$unset": {"busy": ""}})
 
     async def deleted_threads(self) -> AsyncIterator[str]:
-        """Every thread that was deleted at least once."""
+        """Every thread that was deleted at least once, or that a copy to was cut off."""
+        cut_off = {"busy": {"$lt": datetime.now(UTC)}}
         with explained():
-            async for row in self._threads.find({"g": {"$gt": 0}}, {"t": 1}):
+            async for row in self._threads.find({"$or": [{"g": {"$gt": 0}}, cut_off]}, {"t": 1}):
                 yield row["t"]
 
     async def generations(self, thread_ids: Sequence[str]) -> dict[str, int]:

@@ -257,6 +257,14 @@ class Pipeline:
         with self._shared.telemetry.delete_thread(thread_id):
             return await self._delete_thread(thread_id, only)
 
+    async def reveal(self, thread_id: str) -> None:
+        """Ends the thread's generation as deleting does, so that what was stored in the next one appears.
+
+        Raises:
+            PurgeIncompleteError: A tier did not answer.
+        """
+        await self._delete_thread(thread_id, None)
+
     async def finish_deletion(self, thread_id: str) -> None:
         """Removes what deletions of a thread that were cut off left in both tiers; its living generation stays.
 
