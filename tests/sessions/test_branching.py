@@ -195,7 +195,7 @@ async def test_what_cannot_be_branched_is_told(bridge: SessionBridge) -> None:
         await sessions.branch("nobody")
     for taken in ("s", "empty"):
         with pytest.raises(SessionConflictError):
-            await sessions.branch("s", new_id=taken)
+            await sessions.branch("s", session_id=taken)
     assert await sessions.count() == 2
 
 
@@ -207,10 +207,10 @@ async def test_users_branch_their_own_sessions_only(bridge: SessionBridge) -> No
             await make("s")
     with pytest.raises(InvalidInputError, match="another"):
         await anna.branch("s", user_id="ben")
-    branch = await anna.branch("s", new_id="mine")
+    branch = await anna.branch("s", session_id="mine")
     assert (branch.user_id, branch.transitions[0].actor) == ("anna", "user anna")
     with pytest.raises(SessionConflictError):
-        await ben.branch(await ben.create("other"), new_id="mine")
+        await ben.branch(await ben.create("other"), session_id="mine")
 
 
 async def test_a_copy_has_every_fork_and_what_was_recorded(bridge: SessionBridge) -> None:
@@ -236,12 +236,12 @@ async def test_a_branch_that_was_cut_off_shows_nothing_and_is_overwritten(
 
     monkeypatch.setattr(pipeline, "reveal", cut)
     with pytest.raises(KeyboardInterrupt):
-        await bridge.sessions.branch("s", new_id="b")
+        await bridge.sessions.branch("s", session_id="b")
     monkeypatch.undo()
     assert await ids_of(bridge, "b") == set() and await bridge.sessions.ids() == ["s"]
     with pytest.raises(SessionNotFoundError):
         await bridge.sessions.get("b")
-    branch = await bridge.sessions.branch("s", turn=1, new_id="b")
+    branch = await bridge.sessions.branch("s", turn=1, session_id="b")
     assert await said(graph, branch) == ["turn 0", "reply to turn 0"]
     assert await ids_of(bridge, "b") < await ids_of(bridge, "s")
 

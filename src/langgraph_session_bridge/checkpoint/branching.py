@@ -33,25 +33,19 @@ RecordsOf = Callable[[Line], Awaitable[Collection[tuple[str, str]]]]
 """Tells which records (kind and id) belong to a line."""
 
 
-async def line(pipeline: Pipeline, serde: SerializerProtocol, thread_id: str, checkpoint_id: str) -> Line:
-    """What leads to a checkpoint of a thread, once all of the thread is archived.
-
-    Raises:
-        InvalidInputError: There is no such checkpoint.
-    """
-    await pipeline.flush_thread(thread_id)
-    generation = await pipeline.archive.generation(thread_id)
-    return (await _Source.read(pipeline, serde, (thread_id, generation), checkpoint_id)).line
-
-
-class _Source:
+class Source:
     """A thread as it is copied from: its checkpoints, the line, and the pending writes that matter."""
 
     def __init__(self, mains: Mains, writes: Mains, line: Line, serde: SerializerProtocol) -> None:
         self.mains, self.writes, self.line, self.serde = mains, writes, line, serde
 
     @classmethod
-    async def read(cls, pipeline: Pipeline, serde: SerializerProtocol, place: Place, checkpoint_id: str) -> _Source:
+    async def read(cls, pipeline: Pipeline, serde: SerializerProtocol, place: Place, checkpoint_id: str) -> Source:
+        """Reads all that is needed to choose.
+
+        Raises:
+            InvalidInputError: There is no such checkpoint.
+        """
         mains = await pipeline.reader.mains(*place)
         metadata = {name: serde.loads_typed(tuple(main["z"])) for name, main in mains.items()}
         asked = [
@@ -141,7 +135,7 @@ async def branch_thread(
     """
     async with _made(pipeline, target, check) as (into, archive):
         place = await _flushed(pipeline, source)
-        found = await _Source.read(pipeline, serde, place, checkpoint_id)
+        found = await Source.read(pipeline, serde, place, checkpoint_id)
         names, instead = found.chosen(await archive.outlines(*place))
         keys = set(await records_of(found.line))
         await copy_documents(archive, place, into, names, instead)

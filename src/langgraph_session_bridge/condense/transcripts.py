@@ -84,6 +84,7 @@ class Transcripts:
             async for saved in found:  # newest first, and a parent's id is lower
                 if saved.checkpoint["id"] != wanted:
                     continue
+                line.add(saved.metadata.get("rolled_back_to", wanted))  # `checkpoint.rewinding`: what it stands for
                 wanted = saved.parent_config["configurable"]["checkpoint_id"] if saved.parent_config else None
                 if wanted is None or wanted < oldest:
                     break

@@ -44,7 +44,7 @@ class Branching(Making):
         message_id: str | None = None,
         turn: int | None = None,
         key: str = "messages",
-        new_id: str | None = None,
+        session_id: str | None = None,
         actor: str | None = None,
         **fields: Unpack[Fields],
     ) -> Call[Session]:
@@ -61,21 +61,21 @@ class Branching(Making):
             message_id: Up to the moment when this message arrived.
             turn: Up to the end of this turn, counted from 1.
             key: Key of the state that holds the messages.
-            new_id: Id of the new session; one that nobody can guess by default.
+            session_id: Id of the new session; one that nobody can guess by default.
             actor: Who does it.
             **fields: What is to be different; all but `pinned` and `scheduled_for` is inherited.
 
         Raises:
             SessionNotFoundError: There is no such session.
-            SessionConflictError: There is one called `new_id` already, or such a thread.
+            SessionConflictError: There is one called `session_id` already, or such a thread.
             InvalidInputError: There is no such point, or a value cannot be used.
             UnavailableError: A tier does not answer, or the session was pruned or deleted meanwhile.
         """
         point = Point(checkpoint_id=checkpoint_id, message_id=message_id, turn=turn, key=key)
-        return self._context.call(self._branch(session, point, new_id, actor, fields))
+        return self._context.call(self._branch(session, point, session_id, actor, fields))
 
     def copy(
-        self, session: SessionLike, *, new_id: str | None = None, actor: str | None = None, **fields: Unpack[Fields]
+        self, session: SessionLike, *, session_id: str | None = None, actor: str | None = None, **fields: Unpack[Fields]
     ) -> Call[Session]:
         """Makes a session that has all that another one has: every checkpoint and fork, and records of what it did.
 
@@ -84,22 +84,22 @@ class Branching(Making):
 
         Raises:
             SessionNotFoundError: There is no such session.
-            SessionConflictError: There is one called `new_id` already, or such a thread.
+            SessionConflictError: There is one called `session_id` already, or such a thread.
             InvalidInputError: A value cannot be used.
             UnavailableError: A tier does not answer, or the session was pruned or deleted meanwhile.
         """
-        return self._context.call(self._branch(session, None, new_id, actor, fields))
+        return self._context.call(self._branch(session, None, session_id, actor, fields))
 
     async def _branch(
-        self, session: SessionLike, point: Point | None, new_id: str | None, actor: str | None, given: Fields
+        self, session: SessionLike, point: Point | None, session_id: str | None, actor: str | None, given: Fields
     ) -> Session:
         context = self._context
         backing = context.backed("branch sessions")
         changed = fields_of(given)
         source = await context.registry.get(context.place(session))
-        thread = ids.session_id(context.new_id() if new_id is None else new_id, "new_id")
+        thread = ids.session_id(context.new_id() if session_id is None else session_id)
         check = partial(self._check_unused, thread)
-        if new_id is not None:
+        if session_id is not None:
             await check()
         head = await points.found(backing.saver, source.thread_id, point or Point())
         if head is None and point is not None:

@@ -16,7 +16,6 @@ from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.alone import store_of
 from langgraph_session_bridge.sessions.anonymising import Anonymising
 from langgraph_session_bridge.sessions.backing import Backing
-from langgraph_session_bridge.sessions.branching import Branching
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
 from langgraph_session_bridge.sessions.erasing import Erasing
@@ -27,6 +26,7 @@ from langgraph_session_bridge.sessions.listing import Listing
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
 from langgraph_session_bridge.sessions.registry import Registry
 from langgraph_session_bridge.sessions.removing import Lifetimes
+from langgraph_session_bridge.sessions.rewinding import Rewinding
 from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.settings import SessionSettings
 from langgraph_session_bridge.sessions.store import SessionStore
@@ -35,7 +35,7 @@ from langgraph_session_bridge.sessions.validating import Validating
 
 
 class SessionManager(
-    Branching,
+    Rewinding,
     Listing,
     Leases,
     Sweeping,

@@ -27,7 +27,7 @@ class SessionConfig(_Model):
 
 
 Note = Literal["create", "branch", "rollback", "merge", "modes", "revive"]
-"""What is in a session's history besides changes of its status; `revive`: what was about to be deleted had been active."""
+"""What is in a session's history besides changes of its status; `revive`: what was to be deleted had been active."""
 
 
 class Transition(_Model):

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from langgraph_session_bridge.errors import SessionConflictError, SessionNotFoundError
 from langgraph_session_bridge.moments import at_millisecond
 from langgraph_session_bridge.sessions.keeping import life_facet, life_of, session_of, touch_facet
-from langgraph_session_bridge.sessions.models import Life, Session, Transition
+from langgraph_session_bridge.sessions.models import Life, Note, Session, Transition
 from langgraph_session_bridge.sessions.states import Event, Status, mode_of, target
 from langgraph_session_bridge.sessions.store import SessionStore
 from langgraph_session_bridge.storage.facets import Facet
@@ -171,6 +171,30 @@ def transitioned(session: Session, event: Event, status: Status, *, actor: str, 
     elif status in ("ended", "expired"):
         found["ended_at"] = now
     return found
+
+
+def noted(
+    session: Session,
+    note: Note,
+    status: Status | None = None,
+    *,
+    actor: str,
+    reason: str | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What changes when something is noted in a session's history that is no event of its graph."""
+    to = status or session.status
+    entry = Transition(
+        ts=at_millisecond(datetime.now(UTC)),
+        event=note,
+        from_=session.status,
+        to=to,
+        reason=reason,
+        actor=actor,
+        rev=session.rev + 1,
+        about=None if about is None else dict(about),
+    )
+    return {"status": to, "transitions": [*session.transitions, entry][-MOST_TRANSITIONS:]}
 
 
 def _check_revision(session: Session, rev: int | None) -> None:
