@@ -93,7 +93,13 @@ class SessionBridge:
             actor=saver._runtime.shared.owner,
             runner=saver._runtime,
             runs_of=self.recorder.runs_of,
-            backing=Backing(saver=saver, ledger=self.records, archive=self.archive, transcripts=self._transcripts),
+            backing=Backing(
+                saver=saver,
+                ledger=self.records,
+                archive=self.archive,
+                transcripts=self._transcripts,
+                capture=self._recording.capture,
+            ),
             idle_ttl_s=saver._runtime.settings.session_idle_ttl_s,
             hard_ttl_s=saver._runtime.settings.session_hard_ttl_s,
         )

@@ -12,6 +12,7 @@ from langgraph_session_bridge.cli.demo import demo
 from langgraph_session_bridge.cli.doctor import doctor
 from langgraph_session_bridge.cli.erase import erase
 from langgraph_session_bridge.cli.events import events
+from langgraph_session_bridge.cli.history import branch, diff, history, rollback
 from langgraph_session_bridge.cli.journal import drain, flusher, health, stats
 from langgraph_session_bridge.cli.servers import down, status, up
 from langgraph_session_bridge.cli.sessions import ls, show_session
@@ -28,6 +29,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, erase, ls, tools, context, events):
     app.command(epilog=_EPILOG)(_verb)
 app.command("show", epilog=_EPILOG)(show_session)
+for _verb in (history, diff, branch, rollback):
+    app.command(epilog=_EPILOG)(_verb)
 app.add_typer(dead, name="dead", epilog=_EPILOG)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.condense.record_archive import RecordArchive
 from langgraph_session_bridge.condense.transcripts import Transcripts
+from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.ledger import Ledger
 
 
@@ -22,3 +23,5 @@ class Backing:
     """Messages that condensers removed, and what they did."""
     transcripts: Transcripts
     """Messages, with those that were removed in their places."""
+    capture: Capture
+    """Redacts what is shown of values."""

@@ -23,6 +23,7 @@ from langgraph_session_bridge.sessions.following import Follower
 from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.leasing import Leases
 from langgraph_session_bridge.sessions.listing import Listing
+from langgraph_session_bridge.sessions.looking import Looking
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
 from langgraph_session_bridge.sessions.registry import Registry
 from langgraph_session_bridge.sessions.removing import Lifetimes
@@ -36,6 +37,7 @@ from langgraph_session_bridge.sessions.validating import Validating
 
 class SessionManager(
     Rewinding,
+    Looking,
     Listing,
     Leases,
     Sweeping,

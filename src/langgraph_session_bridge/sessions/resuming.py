@@ -112,7 +112,7 @@ async def restored(backing: Backing, session: Session, channels: Collection[str]
     losses = backing.saver._runtime.shared.witness.losses
     return Restored(
         checkpoint_id=head.checkpoint["id"] if head is not None else None,
-        state=_state(head.checkpoint["channel_values"], channels) if head is not None else {},
+        state=state_of(head.checkpoint["channel_values"], channels) if head is not None else {},
         pending_interrupts=pending_in(head.pending_writes or () if head is not None else ()),
         unknown_tool_calls=unknown,
         queued_context=queued,
@@ -121,7 +121,7 @@ async def restored(backing: Backing, session: Session, channels: Collection[str]
     )
 
 
-def _state(values: Mapping[str, Any], channels: Collection[str] | None) -> dict[str, Any]:
+def state_of(values: Mapping[str, Any], channels: Collection[str] | None = None) -> dict[str, Any]:
     """The state by key; of a graph whose state has no keys of its own it is all in one channel."""
     whole = values.get(_ROOT)
     if isinstance(whole, Mapping):

@@ -72,7 +72,7 @@ class Rewinding(Branching):
             raise SessionEndedError(f"Session {found.session_id[:80]!r} is {found.status}; `reopen` or `branch` it.")
         wanted = await points.found(saver, found.thread_id, point)
         assert wanted is not None
-        await self._stop_runs(found.thread_id, reason or "the session is rolled back")
+        await self._context.stop_runs(found.thread_id, reason or "the session is rolled back")
         if context.runs_of(found.thread_id):
             raise SessionBusyError(f"Session {found.session_id[:80]!r} is running; try again when its run is over.")
         await context.follower.settle(found.thread_id)
