@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError, InvalidTypeError
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
-RESERVED = frozenset({"tool", "context", "event", "audio", "message", "condensation"})
+RESERVED = frozenset({"tool", "context", "event", "audio", "message", "condensation", "session", "template"})
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 

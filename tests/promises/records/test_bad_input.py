@@ -63,6 +63,7 @@ WRITING: dict[str, tuple[Call, type[Exception], str]] = {
     "not registered": (lambda r: r.record("s", Note(text="x")), InvalidInputError, "Note is not registered"),
     "no model": (lambda r: r.register("note", dict), InvalidTypeError, "pydantic"),  # type: ignore[arg-type]
     "a reserved kind": (lambda r: r.register("tool", Note), InvalidInputError, "'tool' cannot"),
+    "the session itself": (lambda r: r.register("session", Note), InvalidInputError, "'session' cannot"),
     "a kind in capitals": (lambda r: r.register("Note", Note), InvalidInputError, "lower-case"),
 }
 
