@@ -39,6 +39,11 @@ class CustomKinds:
             raise InvalidInputError(f"Kind {kind!r} is registered for {self._models[kind].__name__} already.")
         self._models[kind] = model
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Those that were registered."""
+        return tuple(self._models)
+
     def model(self, kind: str) -> type[BaseModel]:
         """The model of a kind.
 

@@ -189,6 +189,11 @@ class Ledger(Entries):
 
         return Query(self._runtime, found, None)
 
+    @property
+    def custom_kinds(self) -> tuple[str, ...]:
+        """Kinds of records that the application registered in this process."""
+        return self._custom.kinds
+
     def of_kind(
         self, session: SessionLike, kind: str, *, before: str | None = None, limit: int | None = None
     ) -> Query[BaseModel]:

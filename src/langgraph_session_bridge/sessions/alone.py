@@ -31,7 +31,13 @@ class OwnSessions(StoredSessions):
         """What sessions consist of besides their entry."""
         archive = RecordArchive(self._saver._runtime, self._saver.serde)
         transcripts = Transcripts(self._saver, archive)
-        return Backing(saver=self._saver, ledger=self._recording.ledger, archive=archive, transcripts=transcripts)
+        return Backing(
+            saver=self._saver,
+            ledger=self._recording.ledger,
+            archive=archive,
+            transcripts=transcripts,
+            capture=self._recording.capture,
+        )
 
     async def aclose(self) -> None:
         """Stores what was told, and closes the saver."""

@@ -112,8 +112,8 @@ class Branching(Making):
         born_with = _facets(life, source, asked)
         pipeline, saver = await backing.saver._runtime.pipeline(), backing.saver
         if point is None:
-            places = (source.thread_id, thread)
-            await duplicate_thread(pipeline, *places, kinds=_COPIED, born_with=born_with, check=check)
+            places, kinds = (source.thread_id, thread), (*_COPIED, *backing.ledger.custom_kinds)
+            await duplicate_thread(pipeline, *places, kinds=kinds, born_with=born_with, check=check)
         else:
             assert checkpoint_id is not None
             records_of = partial(_records_of, backing, source.thread_id)

@@ -14,11 +14,16 @@ from typing import Any
 
 from langgraph_session_bridge.records.audio.counting import CLOCK, read_totals
 from langgraph_session_bridge.sessions.models import Counters, Life, ModelUsage, Session, expiry
+from langgraph_session_bridge.sessions.states import Status
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 KIND = RECORD_ID = "session"
 LIFE, TOUCH = "life", "touch"
 COUNTERS, USAGE = "counters", "usage"
+
+WAITING: tuple[Status, ...] = ("created", "paused")
+"""What a session is that its schedule is for."""
+_DERIVED = ("alias", "due")
 
 _START = datetime.fromtimestamp(0, UTC)
 
@@ -40,10 +45,12 @@ def time_of(micros: int) -> datetime:
 
 
 def life_facet(life: Life) -> Facet:
-    """What is swapped; `alias` finds a session whose id is not that of its thread."""
+    """What is swapped; `alias` finds a session whose id is not its thread's, `due` one that waits for its time."""
     value = life.model_dump(by_alias=True, include=set(Life.model_fields) | set(life.model_extra or ()))
     if life.session_id != life.thread_id:
         value["alias"] = life.session_id
+    if life.scheduled_for is not None and life.status in WAITING:
+        value["due"] = position(micros_of(life.scheduled_for), life.thread_id)
     return Facet(kind=KIND, id=RECORD_ID, name=LIFE, rank=life.rev, value=value)
 
 
@@ -60,7 +67,7 @@ def touch_facet(life: Life) -> Facet:
 
 def session_of(record: StoredRecord) -> Session:
     """The session that a record is."""
-    life = {name: value for name, value in record[LIFE].items() if name != "alias"}
+    life = {name: value for name, value in record[LIFE].items() if name not in _DERIVED}
     counters: dict[str, int] = {}
     usage: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for path, total in read_totals(record).items():
@@ -68,7 +75,7 @@ def session_of(record: StoredRecord) -> Session:
             counters[path[1]] = total
         elif path[0] == USAGE and len(path) == 4:
             usage[path[1].removeprefix("="), path[2].removeprefix("=")][path[3]] = total
-    counters.setdefault("turns", max(0, counters.get("runs", 0) - counters.get("resumes", 0)))
+    counters["turns"] = counters.get("turns", 0) + max(0, counters.get("runs", 0) - counters.get("resumes", 0))
     return Session.model_validate(
         {
             **life,

@@ -14,7 +14,7 @@ from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.keeping import session_of
+from langgraph_session_bridge.sessions.keeping import WAITING, session_of
 from langgraph_session_bridge.sessions.models import Session, SessionPage, SessionStats
 from langgraph_session_bridge.sessions.search import Order, Scalar, Search, position_of
 from langgraph_session_bridge.sessions.states import STATUSES, Status
@@ -112,6 +112,38 @@ class Listing:
                     return
 
         return Query(self._context.runner, found, limit)
+
+    def due(self, now: datetime | None = None, *, limit: int = 50, after: str | None = None) -> Call[SessionPage]:
+        """Sessions that are `created` or `paused` and whose `scheduled_for` has come, soonest first.
+
+        Nothing runs them: whoever asks does, and whoever wins the race to start or resume one has it. Set
+        `scheduled_for` anew (or to `None`) when it is taken up, or it is due again when it is next paused.
+
+        Args:
+            now: What time it is; the clock's by default.
+            limit: At most so many, up to 1,000.
+            after: `cursor` of the page before.
+
+        Raises:
+            InvalidInputError: A value cannot be used.
+        """
+        return self._context.call(self._due(now, limit, after))
+
+    async def _due(self, now: datetime | None, limit: int, after: str | None) -> SessionPage:
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError(f"limit must be 1 to {MAX_PAGE:,}; use `after`.")
+        search = Search(
+            user_id=self._context.user_id,
+            status=frozenset(WAITING),
+            due_until=moment("now", now) or datetime.now(UTC),
+            order="due",
+            after=None if after is None else position_of(after, "due"),
+            limit=limit + 1,
+        )
+        found = await self._context.registry.store.find(search)
+        page = found[:limit]
+        cursor = search.cursor(page[-1]) if len(found) > limit else None
+        return SessionPage(sessions=[session_of(record) for record in page], cursor=cursor)
 
     def ids(self, **filters: Unpack[Filters]) -> Call[builtins.list[str]]:
         """The ids of all sessions that match, oldest first."""

@@ -15,6 +15,7 @@ from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.comparing import StateDiff, compare
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.history import HistoryEntry, entries
+from langgraph_session_bridge.sessions.phases import Phase, PhaseOf, phases_of
 from langgraph_session_bridge.sessions.points import Point
 from langgraph_session_bridge.sessions.resuming import state_of
 
@@ -52,6 +53,22 @@ class Looking:
                 yield entry
 
         return Query(context.runner, found, limit)
+
+    def phases(self, session: SessionLike, phase_of: PhaseOf | None = None) -> Call[list[Phase]]:
+        """What a session's agent was busy with, and when, oldest first, from the nodes that ran.
+
+        Args:
+            session: The session, or its id.
+            phase_of: The application's names of phases by node, or a function from the nodes of a step.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+
+        async def work() -> list[Phase]:
+            return phases_of(await self.history(session), phase_of)
+
+        return self._context.call(work())
 
     def diff(
         self,
@@ -102,7 +119,7 @@ async def _values(
     if saved is None:
         raise InvalidInputError(f"Session {thread_id[:80]!r} has no checkpoints.")
     if graph is None:
-        values = saved.checkpoint["channel_values"]
+        values: Mapping[str, Any] = saved.checkpoint["channel_values"]
         hidden = set(saved.metadata.get("counters_since_delta_snapshot") or ()) - values.keys()
         return saved.checkpoint["id"], state_of(values), hidden
     state = await graph.aget_state(saved.config)

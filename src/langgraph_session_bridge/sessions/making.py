@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Unpack
+from typing import Unpack, cast
 
 from langgraph_session_bridge.errors import SessionConflictError, SessionEndedError
 from langgraph_session_bridge.ids import checked_id
@@ -15,6 +15,7 @@ from langgraph_session_bridge.sessions.describing import fields_of
 from langgraph_session_bridge.sessions.keeping import life_of, position, time_of, touch_facet
 from langgraph_session_bridge.sessions.models import Fields, Life, Parent, Session
 from langgraph_session_bridge.sessions.moving import Moving
+from langgraph_session_bridge.sessions.templates import Templates
 
 
 class Making(Moving):
@@ -26,6 +27,7 @@ class Making(Moving):
         *,
         thread_id: str | None = None,
         parent: Parent | None = None,
+        template: str | None = None,
         actor: str | None = None,
         **fields: Unpack[Fields],
     ) -> Call[Session]:
@@ -35,14 +37,27 @@ class Making(Moving):
             session_id: Its id; one that nobody can guess by default.
             thread_id: The thread that it is, if it is not called like the session: an existing one, for example.
             parent: The session that it branches off.
+            template: What `sessions.templates` has under this name holds for all that is not given here.
             actor: Who makes it.
             **fields: What is known of it, see `models.Fields`.
 
         Raises:
             SessionConflictError: It exists already.
+            SessionNotFoundError: There is no such template.
             InvalidInputError: A value cannot be used; nothing was written.
         """
-        return self._context.call(self._create(session_id, thread_id, parent, actor, fields))
+
+        async def work() -> Session:
+            known = {} if template is None else (await self.templates.get(template)).fields
+            given = cast("Fields", {**known, **fields})
+            return await self._create(session_id, thread_id, parent, actor, given)
+
+        return self._context.call(work())
+
+    @property
+    def templates(self) -> Templates:
+        """Stored configurations by name."""
+        return Templates(self._context)
 
     async def _create(
         self, session_id: str | None, thread_id: str | None, parent: Parent | None, actor: str | None, given: Fields

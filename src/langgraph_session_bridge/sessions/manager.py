@@ -15,6 +15,7 @@ from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.alone import store_of
 from langgraph_session_bridge.sessions.anonymising import Anonymising
+from langgraph_session_bridge.sessions.appending import Appending
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
@@ -24,8 +25,9 @@ from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.leasing import Leases
 from langgraph_session_bridge.sessions.listing import Listing
 from langgraph_session_bridge.sessions.looking import Looking
+from langgraph_session_bridge.sessions.merging import Merging
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
-from langgraph_session_bridge.sessions.registry import Registry
+from langgraph_session_bridge.sessions.registry import Registry, noted
 from langgraph_session_bridge.sessions.removing import Lifetimes
 from langgraph_session_bridge.sessions.rewinding import Rewinding
 from langgraph_session_bridge.sessions.running import OwnLoop
@@ -37,6 +39,8 @@ from langgraph_session_bridge.sessions.validating import Validating
 
 class SessionManager(
     Rewinding,
+    Merging,
+    Appending,
     Looking,
     Listing,
     Leases,
@@ -178,6 +182,7 @@ class SessionManager(
             add_tags: Tags that it gets besides those that it has.
             remove_tags: Tags that it loses.
             **fields: See `models.Fields`. `metadata` is merged, `None` takes a name out of it; all else is replaced.
+                Changes of `modes` are in the session's history.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -209,7 +214,11 @@ class SessionManager(
             if added or removed:
                 tags = [tag for tag in fields.get("tags", now.tags) if tag not in removed]
                 changed["tags"] = ids.names("tags", [*tags, *added])
-            return {name: value for name, value in changed.items() if getattr(now, name) != value}
+            changed = {name: value for name, value in changed.items() if getattr(now, name) != value}
+            if "modes" in changed:
+                about = {"before": now.modes, "after": changed["modes"]}
+                changed |= noted(now, "modes", actor=context.actor, about=about)
+            return changed
 
         updated = await context.registry.change(context.place(session, rev), change)
         context.follower.learn(updated)

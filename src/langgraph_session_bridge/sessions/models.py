@@ -139,6 +139,7 @@ class Life(_Model):
     pinned: bool = False
     """Never expires."""
     scheduled_for: datetime | None = None
+    """When it is to go on; `due` lists those whose time has come."""
     pending_interrupts: list[PendingInterrupt] = Field(default_factory=list)
     last_error: LastError | None = None
     evaluation: dict[str, Any] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, position, traces
-from langgraph_session_bridge.sessions.search import Order, Search
+from langgraph_session_bridge.sessions.search import DUE, Order, Search
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.addresses import parse_redis_address
 from langgraph_session_bridge.storage.clients import open_redis
@@ -189,8 +189,10 @@ class RedisSessionStore:
         return [_record(thread_id, row) for thread_id, row in zip(thread_ids, rows, strict=True)]
 
     async def find(self, search: Search) -> list[StoredRecord]:
-        """Walks the sorted set until there are enough."""
+        """Walks the sorted set until there are enough; all of it for `due`, which has no set of its own."""
         found: list[StoredRecord] = []
+        if search.order == DUE:
+            return sorted([record async for record in self._matching(search)], key=search.key)[: search.limit]
         async with aclosing(self._matching(search)) as matching:
             async for record in matching:
                 found.append(record)

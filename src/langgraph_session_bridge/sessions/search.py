@@ -16,10 +16,13 @@ from langgraph_session_bridge.storage.facets import StoredRecord
 Order = Literal["-last_activity_at", "last_activity_at", "-created_at", "created_at"]
 """How sessions are sorted; the minus is for newest first."""
 
+DUE = "due"
+"""The order of sessions that wait for their time: soonest first. Those that do not wait are not among them."""
+
 Scalar = str | int | float | bool
 
 _CURSOR = re.compile(r"[0-9a-f]{16}\.[0-9a-f]{16}")
-_MARKS = {"-last_activity_at": "a", "last_activity_at": "b", "-created_at": "c", "created_at": "d"}
+_MARKS = {"-last_activity_at": "a", "last_activity_at": "b", "-created_at": "c", "created_at": "d", DUE: "e"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class Search:
         tags: All of these.
         metadata: These values under these names; a list has what is among its elements.
         title: Occurs in the title, whatever the case.
+        due_until: Scheduled for then or earlier.
         active_since: Something happened then or later; `active_until`: nothing did then or later.
         created_since: Likewise for when it was made.
         order: How they are sorted.
@@ -47,30 +51,39 @@ class Search:
     active_until: datetime | None = None
     created_since: datetime | None = None
     created_until: datetime | None = None
-    order: Order = "-last_activity_at"
+    due_until: datetime | None = None
+    order: Order | Literal["due"] = "-last_activity_at"
     after: str | None = None
     limit: int = 50
     brief: bool = True
 
     @property
     def facet(self) -> str:
-        """The facet whose `key` they are sorted by."""
-        return LIFE if self.order.endswith("created_at") else TOUCH
+        """The facet that has what they are sorted by."""
+        return TOUCH if self.order.endswith("last_activity_at") else LIFE
+
+    @property
+    def field(self) -> str:
+        """What they are sorted by, in the facet."""
+        return DUE if self.order == DUE else "key"
 
     @property
     def descending(self) -> bool:
         """Whether the newest come first."""
         return self.order.startswith("-")
 
-    def bounds(self, facet: str) -> dict[str, str]:
-        """Conditions on a facet's `key`, as comparisons with `$gt`, `$gte` and `$lt`."""
+    def bounds(self, facet: str, field: str = "key") -> dict[str, str]:
+        """Conditions on a facet's field, as comparisons with `$gt`, `$gte` and `$lt`."""
+        if field == DUE:
+            ends = {"$gt": self.after or "", "$lt": "" if self.due_until is None else _past(self.due_until)}
+            return {name: end for name, end in ends.items() if end}
         since, until = self._times(facet)
         found = {}
         if since is not None:
             found["$gte"] = f"{micros_of(since):016x}"
         if until is not None:
             found["$lt"] = f"{micros_of(until):016x}"
-        if self.after is not None and facet == self.facet:
+        if self.after is not None and (facet, field) == (self.facet, self.field):
             if self.descending:
                 found["$lt"] = min(found.get("$lt", self.after), self.after)
             else:
@@ -93,18 +106,23 @@ class Search:
             and all(_equal(life.get("metadata", {}).get(name), value) for name, value in self.metadata.items())
             and (self.title is None or self.title.lower() in (life.get("title") or "").lower())
             and all(_within(record[facet].get("key", ""), self.bounds(facet)) for facet in (LIFE, TOUCH))
+            and (self.order != DUE or (DUE in life and _within(life[DUE], self.bounds(LIFE, DUE))))
         )
 
     def key(self, record: StoredRecord) -> str:
         """Where a session is in the order."""
-        return str(record[self.facet]["key"])
+        return str(record[self.facet].get(self.field, ""))
 
     def cursor(self, record: StoredRecord) -> str:
         """Where to go on after a session; for others a text that means nothing."""
         return _MARKS[self.order] + self.key(record)
 
 
-def position_of(cursor: str, order: Order) -> str:
+def _past(at: datetime) -> str:
+    return f"{micros_of(at) + 1:016x}"
+
+
+def position_of(cursor: str, order: Order | Literal["due"]) -> str:
     """The position that a cursor stands for.
 
     Raises:

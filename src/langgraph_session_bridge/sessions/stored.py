@@ -12,7 +12,7 @@ from typing import Any
 from langgraph_session_bridge.errors import DurabilityTimeoutError
 from langgraph_session_bridge.records.outbox import Outbox
 from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
-from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.sessions.search import DUE, Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.gates import Mode
 from langgraph_session_bridge.storage.runtime import Runtime
@@ -61,7 +61,7 @@ class StoredSessions:
         archive = (await self._runtime.pipeline()).archive
         return await archive.sessions(
             query_of(search),
-            sort=f"f.{search.facet}.key",
+            sort=f"f.{search.facet}.{search.field}",
             descending=search.descending,
             limit=search.limit,
             without=_HISTORY if search.brief else (),
@@ -162,4 +162,6 @@ def query_of(search: Search) -> dict[str, Any]:
     for facet in (LIFE, TOUCH):
         if bounds := search.bounds(facet):
             query[f"f.{facet}.key"] = bounds
+    if search.order == DUE:
+        query[f"f.{LIFE}.{DUE}"] = search.bounds(LIFE, DUE) or {"$exists": True}
     return query

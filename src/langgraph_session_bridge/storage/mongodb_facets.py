@@ -130,7 +130,7 @@ class MongoFacets(MongoThreads):
 
         Args:
             query: Conditions, one of them on `f.life.status`, with which the indexes begin.
-            sort: The field, `f.touch.key` or `f.life.key`; it may have bounds in `query`.
+            sort: The field, `f.touch.key`, `f.life.key` or `f.life.due`; it may have bounds in `query`.
             descending: Highest first.
             limit: At most so many.
             without: Fields that are not wanted.

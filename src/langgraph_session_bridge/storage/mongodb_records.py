@@ -28,7 +28,11 @@ SESSION_INDEXES = {
     "sessions_by_tag": [("k", 1), ("f.life.tags", 1), ("f.life.user_id", 1), ("f.touch.key", -1)],
 }
 """What sessions are listed by, newest first; equality on the kind makes counting them a matter of the index alone."""
-SESSIONS_BY_FIELD = {"sessions_by_id": "f.life.alias", "sessions_to_expire": "f.touch.expires_at"}
+SESSIONS_BY_FIELD = {
+    "sessions_by_id": "f.life.alias",
+    "sessions_to_expire": "f.touch.expires_at",
+    "sessions_due": "f.life.due",
+}
 """Of sessions that have the field."""
 INDEXES = (
     "every_checkpoint",
@@ -40,7 +44,7 @@ INDEXES = (
     *SESSION_INDEXES,
     *SESSIONS_BY_FIELD,
 )
-_INDEXES_VERSION = 4
+_INDEXES_VERSION = 5
 _UNAUTHORIZED = 13
 _NAMESPACE_EXISTS = 48
 _STONE_TTL_S = 24 * 3600
