@@ -54,7 +54,12 @@ def allowed(name: str, collection: str, condition: Mapping[str, Any]) -> str:
         return "meta"
     if collection == "threads" and set(condition.get("t", {})) == {"$in"}:
         return "threads by t"
-    if collection == "threads" and name == "find" and set(condition) == {"g"}:
+    if (
+        collection == "threads"
+        and name == "find"
+        and set(condition) == {"$or"}
+        and [*map(set, condition["$or"])] == [{"g"}, {"busy"}]
+    ):
         return "deleted_threads"
     if collection == "records" and condition.get("k") == "session" and "f.life.status" in condition:
         return {"find": "sessions", "aggregate": "count_sessions"}.get(name, "")
@@ -128,7 +133,16 @@ async def manage(sessions: SessionManager) -> None:
     for how in ({}, {"user_id": "u"}, {"tags": "x"}, {"title": "t"}, {"metadata": {"a": 1}}, {"status": "ended"}):
         await sessions.list(**how)
         await sessions.count(**how)
+    await sessions.due()
+    await sessions.templates.save("t")
+    await sessions.templates.list()
     await sessions.delete("s")
+    await sessions.create("old", thread_id="list")
+    branch = await sessions.branch("old", turn=1)
+    await sessions.rollback("old", turn=1)
+    await sessions.merge(branch, await sessions.copy("old"))
+    checkpoint = (await sessions.history("old"))[0].checkpoint_id
+    await sessions.diff("old", checkpoint)
 
 
 async def trouble(saver: Any, database: Any) -> None:

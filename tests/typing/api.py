@@ -93,6 +93,12 @@ def with_sessions_in_sync_code(sessions: SessionManager) -> None:
     report = sessions.end(session, reason="solved", rev=session.rev).result()
     seconds: float = report.duration_s
     print(seconds, sessions.count(user_id="u-7").result(), sessions.delete(session).result())
+    aside: Session = sessions.branch(session, turn=1, tags=["aside"]).result()
+    sessions.rollback(session, message_id="m", reason="wrong").result()
+    sessions.merge(aside, session, metadata=lambda target, source: {**source, **target}).result()
+    print(sessions.templates.save("t", {"model": "m"}).result().config, sessions.due(limit=5).result().cursor)
+    for entry in sessions.history(session, limit=5):
+        print(entry.nodes, sessions.diff(session, entry.checkpoint_id).result().channels)
     for found in sessions.search(user_id="u-7"):
         print(found.session_id)
 
