@@ -66,7 +66,8 @@ async def test_what_is_due_is_found_in_an_index(many: str, servers: EmbeddedServ
     async with SessionBridge(SessionBridgeSaver(mongo, None, database=f"{many}_due")) as bridge:
         for number in range(30):
             await bridge.sessions.create(f"w{number}", scheduled_for=NOON + timedelta(minutes=number))
-            await bridge.sessions.create(f"o{number}")
+            await bridge.sessions.create(f"o{number}", scheduled_for=NOON - timedelta(minutes=number))
+            await bridge.sessions.start(f"o{number}")
         commands.asked.clear()
         assert await named(bridge.sessions, NOON + timedelta(minutes=19), limit=10) == [f"w{n}" for n in range(10)]
         (command,) = commands.asked

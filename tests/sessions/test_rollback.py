@@ -157,7 +157,7 @@ async def test_what_cannot_be_rolled_back_is_told(bridge: SessionBridge) -> None
     with pytest.raises(SessionNotFoundError):
         await sessions.for_user("ben").rollback("s", turn=1)
     with pytest.raises(SessionConflictError):
-        await sessions.rollback("s", turn=1, rev=1)
+        await sessions.rollback("s", turn=1, rev=99)
     before = await ids_of(bridge, "s")
     await sessions.end("s")
     with pytest.raises(SessionEndedError):

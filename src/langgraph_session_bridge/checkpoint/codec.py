@@ -97,7 +97,7 @@ def _value(loader: Loader, snapshot: Snapshot, entry: Mapping[str, Any]) -> Any:
 def _typed(snapshot: Snapshot, row: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[str, bytes]:
     found = snapshot.parts.get(row["o"]) if "o" in row else row
     if found is None:
-        raise _lost(document, row["c"])
+        raise lost(document, row["c"])
     return found["y"], found["d"]
 
 
@@ -105,11 +105,12 @@ def _elements(loader: Loader, lineages: Lineages, row: Mapping[str, Any], docume
     try:
         typed = [element for piece in unpack(row["l"]) for element in lineages.elements(piece)]
     except KeyError as error:
-        raise _lost(document, row["c"]) from error
+        raise lost(document, row["c"]) from error
     return loader.elements(typed)
 
 
-def _lost(document: Mapping[str, Any], channel: str) -> DataIntegrityError:
+def lost(document: Mapping[str, Any], channel: str) -> DataIntegrityError:
+    """What to raise where a value of a checkpoint is missing."""
     name = document.get("c") or document["k"]
     return DataIntegrityError(
         f"Checkpoint {name!r} of thread {document['t'][:80]!r} refers to a value of channel {channel!r} that is stored "

@@ -27,12 +27,12 @@ class MongoTraces(MongoFacets):
         """How many documents of each kind there are of a thread, those that no reader can reach included."""
         found: Counter[str] = Counter()
         start = thread_prefix(thread_id)
+        everything = {"t": thread_id, "_id": {"$gte": start, "$lt": start + AFTER}}
         async with self._asking():
-            rows = self._checkpoints.find({"_id": {"$gte": start, "$lt": start + AFTER}}, {"_id": 1})
-            async for row in rows:
-                letter = row["_id"][len(start) :].split("/", 2)[1]
+            async for row in self._checkpoints.find(everything, {"_id": 1}):
+                letter = str(row["_id"][len(start) :]).split("/", 2)[1]
                 found[_KINDS.get(letter, letter)] += 1
-            async for row in self._records.find({"_id": {"$gte": start, "$lt": start + AFTER}}, {"k": 1}):
+            async for row in self._records.find(everything, {"k": 1}):
                 found[_RECORDS.get(row["k"], f"{row['k']} records")] += 1
         return dict(found)
 
