@@ -17,6 +17,7 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, empty_chec
 from langgraph.checkpoint.base.id import uuid6
 
 from langgraph_session_bridge.checkpoint.branching import Source
+from langgraph_session_bridge.checkpoint.identifiers import FENCE, configurable_of
 from langgraph_session_bridge.checkpoint.lines import ROLLED_BACK_SOURCE, ROLLED_BACK_TO
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 
@@ -24,10 +25,11 @@ _ON_A_MAJORITY = {"__pregel_durability": "sync"}
 _KEPT = ("step", "parents", "counters_since_delta_snapshot")
 
 
-async def roll_back(saver: SessionBridgeSaver, thread_id: str, checkpoint_id: str) -> str:
+async def roll_back(saver: SessionBridgeSaver, thread_id: str, checkpoint_id: str, fence: int = 0) -> str:
     """Makes a checkpoint of the graph the newest of its thread; returns the id of the one that stands for it.
 
-    Sub-graphs that keep their state go back with it, first: a crash in between is healed by doing it again.
+    Sub-graphs that keep their state go back with it, first: a crash in between is healed by doing it again. `fence` is
+    the token of a lease under which that is done.
 
     Raises:
         InvalidInputError: There is no such checkpoint.
@@ -49,13 +51,19 @@ async def roll_back(saver: SessionBridgeSaver, thread_id: str, checkpoint_id: st
     root = id_after(heads[""])
     for ns in sorted(heads.keys() - {""}):
         if kept.get(ns) != heads[ns]:
-            await _stand_in(saver, thread_id, ns, kept.get(ns), id_after(heads[ns]), {"": root})
-    await _stand_in(saver, thread_id, "", checkpoint_id, root, None)
+            await _stand_in(saver, thread_id, ns, kept.get(ns), id_after(heads[ns]), {"": root}, fence)
+    await _stand_in(saver, thread_id, "", checkpoint_id, root, None, fence)
     return root
 
 
 async def _stand_in(
-    saver: SessionBridgeSaver, thread_id: str, ns: str, original: str | None, id: str, parents: Mapping[str, str] | None
+    saver: SessionBridgeSaver,
+    thread_id: str,
+    ns: str,
+    original: str | None,
+    id: str,
+    parents: Mapping[str, str] | None,
+    fence: int,
 ) -> None:
     """Puts a checkpoint that stands for another, or for the time before there was any."""
     place: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": ns}
@@ -73,9 +81,9 @@ async def _stand_in(
     if parents is not None:
         metadata["parents"] = dict(parents)
     if parent is not None:
-        place["checkpoint_id"] = parent["configurable"]["checkpoint_id"]
+        place["checkpoint_id"] = configurable_of(parent)["checkpoint_id"]
     copy = cast("Checkpoint", {**checkpoint, "id": id, "ts": datetime.now(UTC).isoformat()})
-    config: RunnableConfig = {"configurable": {**place, **_ON_A_MAJORITY}}
+    config: RunnableConfig = {"configurable": {**place, **_ON_A_MAJORITY, **({FENCE: fence} if fence else {})}}
     await saver.aput(config, copy, cast("CheckpointMetadata", metadata), {})
 
 

@@ -11,6 +11,7 @@ from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids, points
 from langgraph_session_bridge.sessions.branching import Branching
+from langgraph_session_bridge.sessions.leasing import Lease
 from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.sessions.points import Point
 from langgraph_session_bridge.sessions.registry import noted
@@ -39,7 +40,7 @@ class Rewinding(Branching):
         process are asked to stop first, if they have a `control`; what another process runs at the same time wins.
 
         Args:
-            session: The session, or its id.
+            session: The session, its id, or a lease of it.
             checkpoint_id: Back to this checkpoint, of any fork; exactly one of these three.
             message_id: Back to the moment when this message arrived.
             turn: Back to the end of this turn, counted from 1.
@@ -66,6 +67,7 @@ class Rewinding(Branching):
     ) -> Session:
         context = self._context
         saver = context.backed("roll sessions back").saver
+        fence = session.fence if isinstance(session, Lease) else 0
         said = ids.name("reason", reason)
         found = await context.registry.change(context.place(session, rev), lambda _: {})
         if not found.is_open:
@@ -80,7 +82,7 @@ class Rewinding(Branching):
         if newest is not None and newest.checkpoint["id"] == wanted.checkpoint["id"]:
             return found
         to = wanted.checkpoint["id"]
-        about = {"checkpoint_id": to, "head": await roll_back(saver, found.thread_id, to)}
+        about = {"checkpoint_id": to, "head": await roll_back(saver, found.thread_id, to, fence)}
 
         def change(now: Session) -> Mapping[str, Any]:
             status = "active" if now.status in ("interrupted", "error") else now.status

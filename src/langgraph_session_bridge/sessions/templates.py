@@ -53,20 +53,20 @@ class Templates:
         self._context = context
 
     def save(
-        self, name: str, config: SessionConfig | Mapping[str, Any] | None = None, /, **fields: Unpack[Fields]
+        self, name: str, configuration: SessionConfig | Mapping[str, Any] | None = None, /, **fields: Unpack[Fields]
     ) -> Call[Template]:
         """Stores a template in the place of any other of its name; of two at the same time the later one stays.
 
         Args:
             name: Its name.
-            config: The configuration of sessions that are made with it.
+            configuration: The configuration of sessions that are made with it.
             **fields: What else they are made with, see `models.Fields`; not whose they are.
 
         Raises:
             InvalidInputError: A value cannot be used, or this manager is for one user.
             ValueTooLargeError: It is too large.
         """
-        return self._context.call(self._save(name, config, fields))
+        return self._context.call(self._save(name, configuration, fields))
 
     async def _save(self, name: str, config: object, given: Mapping[str, Any]) -> Template:
         known = self._checked(name)
