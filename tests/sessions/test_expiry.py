@@ -265,14 +265,15 @@ async def test_what_becomes_active_while_it_is_marked_lives_on(
         await writer.sessions.start("s")
         await writer.saver.aflush()
         await asyncio.sleep(0.5)  # time is the subject
-        swap = type(sweeper.sessions._context.registry.store).swap
+        bar, puts = type(sweeper.sessions._context.registry.store).bar, []
 
-        async def after_a_put(self: Any, *args: Any) -> bool:
-            await put(writer, "s")
-            return await swap(self, *args)
+        async def after_a_put(self: Any, *args: Any) -> None:
+            if not puts:  # once it is marked, it takes none
+                puts.append(await put(writer, "s"))
+            await bar(self, *args)
 
         with monkeypatch.context() as patched:  # the moment between the first look and the mark
-            patched.setattr(sweeper.sessions._context.registry.store.__class__, "swap", after_a_put)
+            patched.setattr(sweeper.sessions._context.registry.store.__class__, "bar", after_a_put)
             assert (await sweeper.sessions.sweep(grace_s=0)).kept == {"s": "it was active"}
         session = await writer.sessions.get("s")
         assert (session.status, session.ended_at) == ("active", None)
@@ -300,6 +301,7 @@ async def test_a_run_that_is_under_way_is_not_swept(open_bridge: OpenBridge, jou
         assert (await bridge.sessions.sweep(grace_s=0)).kept == {"s": "a run is under way"}
         leave.set()
         assert (await running)["n"] == 2
+        await bridge.sessions._context.follower.settle("s")  # who changes it while it is looked at wins
         assert (await bridge.sessions.sweep(grace_s=0)).deleted == ["s"]
 
 
@@ -350,6 +352,28 @@ async def test_a_lifetime_that_another_process_changes_during_a_run_counts(
         assert (await runner.sessions.get("s")).counters.steps == 2, "what came afterwards was noted"
         found = await store.overdue(datetime.now(UTC) + timedelta(seconds=120))
         assert [record.thread_id for record in found] == ["s"]
+
+
+async def test_a_touch_by_who_read_the_session_before_its_lifetime_was_changed_comes_too_late(
+    open_manager: OpenManager, place: str
+) -> None:
+    if place == "memory":
+        pytest.skip("there is one process")
+    async with open_manager() as one, open_manager() as other:
+        await one.create("s")
+        store = one._context.registry.store
+        read = store.read
+
+        async def slowly(thread_id: str) -> Any:
+            found = await read(thread_id)
+            await other.update("s", idle_ttl_s=60)
+            return found
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(store, "read", slowly)
+            assert await one.touch("s")
+        await one._context.registry.store.drain("s")
+        assert len(await store.overdue(datetime.now(UTC) + timedelta(seconds=120))) == 1
 
 
 @pytest.mark.parametrize("journal", [True, False])
@@ -464,6 +488,7 @@ async def test_a_sweep_that_was_killed_is_completed_by_the_next(
     async with open_bridge(journal=journal) as bridge:
         await bridge.sessions.create("s", user_id="u")
         await run(bridge, "s")
+        await bridge.sessions._context.follower.settle("s")
         await bridge.sessions.update("s", hard_ttl_s=SOON)
     await asyncio.sleep(2 * SOON)  # time is the subject
     address = [servers.mongodb_uri, servers.redis_url if journal else None]

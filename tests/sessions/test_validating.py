@@ -63,6 +63,7 @@ async def test_a_validation_tells_what_a_session_consists_of(open_bridge: OpenBr
         await bridge.sessions.start("s")
         await graph(bridge, "x" * 5000).ainvoke({"value": 0}, bridge.config("s"))
         await bridge.records.record_tool_execution("s", "search", status="started")
+        await bridge.sessions._context.follower.settle("s")
         found = await bridge.sessions.validate("s")
         assert found.valid and found.checkpoint == "readable" and 5000 < found.state_bytes < 6000
         assert (found.open_tool_calls, found.orphans, found.blocked_types) == (1, 0, [])

@@ -23,7 +23,7 @@ from langgraph_session_bridge.errors import (
     SessionBridgeError,
     UnavailableError,
 )
-from langgraph_session_bridge.records.audio.counting import Path, Tally
+from langgraph_session_bridge.records.audio.counting import CLOCK, Path, Tally
 from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, life_of, touch_facet
 from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.sessions.noticing import MOVING, amounts, error_of, interrupts
@@ -244,7 +244,7 @@ class Follower:
             moved = await _patiently(partial(self._move, thread_id, name, values))
             followed.session = session = moved or session
             followed.moves.popleft()
-        touching = session.is_open and self.may_touch(thread_id)
+        touching, moment = session.is_open and self.may_touch(thread_id), CLOCK()
         if touching:
             session = await self._as_it_is(thread_id, followed, session)
         facets = []
@@ -254,7 +254,7 @@ class Follower:
             followed.tally.count(added)
             facets.append(followed.tally.totals())
         if touching and session.is_open:
-            facets.append(touch_facet(life_of(session)))
+            facets.append(touch_facet(life_of(session), moment))
         if facets:
             await self._registry.store.merge(thread_id, facets)
         self._keep_alive(thread_id, followed, session)

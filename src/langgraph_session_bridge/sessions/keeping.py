@@ -54,9 +54,15 @@ def life_facet(life: Life) -> Facet:
     return Facet(kind=KIND, id=RECORD_ID, name=LIFE, rank=life.rev, value=value)
 
 
-def touch_facet(life: Life) -> Facet:
-    """That something happens right now, and when the session may expire after it."""
-    moment = CLOCK()
+def touch_facet(life: Life, moment: int | None = None) -> Facet:
+    """That something happens, and when the session may expire after it.
+
+    Args:
+        life: The session.
+        moment: When, by `CLOCK`; now by default. For a life that was read before: from before it was read, so that
+            what is said by whoever changes its lifetime meanwhile comes later.
+    """
+    moment = CLOCK() if moment is None else moment
     at = time_of(moment)
     value: dict[str, Any] = {"at": at, "key": position(moment, life.thread_id)}
     expires = expiry(life, at)

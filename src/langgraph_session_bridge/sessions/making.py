@@ -116,7 +116,7 @@ class Making(Moving):
     async def _open(self, session_id: str | None, actor: str | None, given: Fields) -> Session:
         if session_id is None:
             return await self._create(None, None, None, actor, given)
-        place, found = self._context.place(session_id), None
+        place, found, moment = self._context.place(session_id), None, CLOCK()
         for last in (False, True):
             found = await self._context.registry.find(place)
             if found is not None:
@@ -136,13 +136,14 @@ class Making(Moving):
         if found.status == "paused":
             return await self._move(found, "resume", None, actor, None)
         await self._context.registry.mend(found)
-        await self._touch(found)
+        await self._touch(found, moment)
         return found
 
-    async def _touch(self, session: Session) -> bool:
+    async def _touch(self, session: Session, moment: int) -> bool:
+        """Notes that a session is active; `moment` is from before it was read."""
         if not self._context.follower.may_touch(session.thread_id):
             return False
-        await self._context.registry.store.merge(session.thread_id, [touch_facet(life_of(session))])
+        await self._context.registry.store.merge(session.thread_id, [touch_facet(life_of(session), moment)])
         return True
 
     def delete(self, session: SessionLike) -> Call[bool]:

@@ -9,6 +9,7 @@ from typing import Any, Self, Unpack
 from langgraph_session_bridge.checkpoint.hooks import Hooks
 from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.ids import checked_id
+from langgraph_session_bridge.records.audio.counting import CLOCK
 from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.session_ids import SessionLike
@@ -146,9 +147,10 @@ class SessionManager(
         """
 
         async def work() -> Session:
+            moment = CLOCK()
             found = await self._context.registry.get(self._context.place(session))
             if touch:
-                await self._touch(found)
+                await self._touch(found, moment)
             return found
 
         return self._context.call(work())
@@ -161,7 +163,8 @@ class SessionManager(
         """
 
         async def work() -> bool:
-            return await self._touch(await self._context.registry.get(self._context.place(session)))
+            moment = CLOCK()
+            return await self._touch(await self._context.registry.get(self._context.place(session)), moment)
 
         return self._context.call(work())
 
