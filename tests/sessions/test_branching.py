@@ -11,7 +11,14 @@ from langgraph.types import Command
 from promises.condense import dialogues
 from promises.condense.conftest import condenser_of, summarizing
 
-from langgraph_session_bridge import InvalidInputError, SessionBridge, SessionConflictError, SessionNotFoundError
+from langgraph_session_bridge import (
+    InvalidInputError,
+    SessionBridge,
+    SessionConflictError,
+    SessionNotFoundError,
+    UnavailableError,
+)
+from langgraph_session_bridge.checkpoint import branching
 from langgraph_session_bridge.embedded import EmbeddedServers
 from sessions.conftest import OpenBridge
 
@@ -244,6 +251,48 @@ async def test_a_branch_that_was_cut_off_shows_nothing_and_is_overwritten(
     branch = await bridge.sessions.branch("s", turn=1, session_id="b")
     assert await said(graph, branch) == ["turn 0", "reply to turn 0"]
     assert await ids_of(bridge, "b") < await ids_of(bridge, "s")
+
+
+@pytest.mark.parametrize("how", ["prune", "delete"])
+async def test_a_source_that_changes_meanwhile_makes_no_half_branch(
+    bridge: SessionBridge, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    graph = await chatted(bridge)
+    copied = branching.copy_records
+
+    async def meanwhile(*arguments: Any) -> None:
+        await (bridge.saver.aprune(["s"]) if how == "prune" else bridge.saver.adelete_thread("s"))
+        await copied(*arguments)
+
+    monkeypatch.setattr(branching, "copy_records", meanwhile)
+    for make in (bridge.sessions.branch, bridge.sessions.copy):
+        with pytest.raises((UnavailableError, SessionNotFoundError)):
+            await make("s", session_id="b")
+        assert await ids_of(bridge, "b") == set()
+        if how == "prune":
+            await graph.ainvoke({"messages": [("human", "on")]}, bridge.config("s"))
+    monkeypatch.undo()
+    assert await bridge.sessions.ids() == (["s"] if how == "prune" else [])
+
+
+@pytest.mark.parametrize("settings", [{"compression": "zstd"}, {"inline_max_bytes": 0}], ids=str)
+async def test_however_documents_are_stored_a_branch_is_whole(open_bridge: OpenBridge, settings: Any) -> None:
+    async with open_bridge(**settings) as bridge:
+        graph = await chatted(bridge)
+        whole = await said(graph, "s")
+        form = builders.form(bridge.saver)
+        await bridge.sessions.create("f")
+        await form.ainvoke({"answers": ["x" * 9_000_000]}, bridge.config("f"))
+        asked = (await form.aget_state(at("f"))).config["configurable"]["checkpoint_id"]
+        for answer in ("a" * 5_000_000, "b"):
+            await form.ainvoke(Command(resume=answer), bridge.config("f"))
+        for turn, count in ((1, 2), (2, 6), (3, 8)):
+            assert await said(graph, await bridge.sessions.branch("s", turn=turn)) == whole[:count]
+        branch = await bridge.sessions.branch("f", checkpoint_id=asked)
+        await bridge.sessions.delete("f")
+        await form.ainvoke(Command(resume="c"), bridge.config(branch))
+        answers = (await form.aget_state(at(branch))).values["answers"]
+        assert [len(answer) for answer in answers] == [9_000_000, 6, 5_000_000, 1, 5]
 
 
 def test_branching_without_an_event_loop(open_bridge: OpenBridge) -> None:
