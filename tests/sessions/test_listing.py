@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,9 +30,8 @@ class Commands(monitoring.CommandListener):
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         if event.command_name in ("find", "aggregate") and event.command[event.command_name] == "records":
-            self.asked.append(
-                {k: v for k, v in event.command.items() if k[0] != "$" and k not in ("lsid", "txnNumber")}
-            )
+            asked = {k: v for k, v in event.command.items() if k[0] != "$" and k not in ("lsid", "txnNumber")}
+            self.asked.append(deepcopy(asked))  # whoever asked may use the same conditions for the next page
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
 
