@@ -107,7 +107,9 @@ async def test_the_end_holds_when_redis_forgot_the_session(open_bridge: OpenBrid
     async with open_bridge() as bridge:
         await bridge.sessions.create("s")
         await put(bridge, bridge.config("s"))
-        await bridge.sessions.end("s")
+        await bridge.sessions.end("s")  # which makes the session leave Redis
+        with pytest.raises(SessionEndedError):
+            await put(bridge, bridge.config("s"))
         with Redis.from_url(servers.redis_url) as redis:
             hot = [key for key in redis.scan_iter("*", count=1000) if redis.type(key) == b"hash"]
             hot = [key for key in hot if redis.hexists(key, "gate")]
