@@ -96,7 +96,9 @@ class SessionRecorder(NotingHandler):
 
     @bordered
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, **told: Any) -> None:
-        """A graph, a node or anything in it starts."""
+        """A graph, a node or anything in it starts; the root tells a recorder twice that was attached twice."""
+        if self._runs.get(run_id) is not None:
+            return
         run = self._runs.begin(run_id, told.get("parent_run_id"), told.get("metadata"), told.get("tags"), inputs)
         if run is not None and run.root is None:
             self._observed.run_started(run, told.get("name"))
@@ -148,7 +150,8 @@ class SessionRecorder(NotingHandler):
         run = self._runs.get(event.run_id)
         if run is None:
             self._outlet.count("ignored")
-        else:
+        elif run.last_lifecycle is not event:
+            run.last_lifecycle = event
             self._observed.paused_or_resumed(run, event)
 
     # Tools

@@ -48,6 +48,7 @@ class Run:
         outlives: Of a tool: whether it may go on when its run is over, in a thread that nobody can stop.
         was_interrupted: Of a root: whether it paused.
         last_error: Of a root: what failed last in it, so that it is told once.
+        last_lifecycle: The pause or resumption that was told last, likewise.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Run:
     outlives: bool = False
     was_interrupted: bool = False
     last_error: BaseException | None = None
+    last_lifecycle: Any = None
 
     @property
     def ids(self) -> Ids:
