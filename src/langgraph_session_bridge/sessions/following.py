@@ -16,6 +16,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from langgraph.checkpoint.base import Checkpoint
+
+from langgraph_session_bridge.condense.archive import Condensation
+from langgraph_session_bridge.condense.record_archive import condensation_key
 from langgraph_session_bridge.errors import (
     InvalidInputError,
     InvalidTransitionError,
@@ -25,8 +29,11 @@ from langgraph_session_bridge.errors import (
 from langgraph_session_bridge.records.audio.counting import Path, Tally
 from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, life_of, touch_facet
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.noticing import MOVING, amounts, error_of, interrupts
+from langgraph_session_bridge.sessions.newcomers import Newcomers
+from langgraph_session_bridge.sessions.noticing import FREE, MOVING, amounts, condensed, error_of, interrupts
+from langgraph_session_bridge.sessions.prices import Pricing
 from langgraph_session_bridge.sessions.registry import Place, Registry
+from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.sessions.states import Event
 
 logger = logging.getLogger(__name__)
@@ -35,9 +42,14 @@ TOUCH_INTERVAL_S = 5.0
 _PUBLISH_S = 0.1
 _STRANGER_S = 2.0
 """How long a thread counts as unregistered; a session made by another process is followed after that."""
+_ANY = Search(order="created_at", limit=1)
 _MOST_THREADS = 10_000
 _MOST = 2**53
+_MOST_MOVES = 200
+_MOST_CONDENSATIONS = 200
+"""Of one session that this process tells apart by name."""
 _CLOSE_S = 10.0
+_AGAIN_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _TRIES = 0.05, 2.0, 8
 
 
@@ -49,6 +61,7 @@ class _Followed:
     moves: deque[tuple[str, Mapping[str, Any]]] = field(default_factory=deque)
     fresh: Counter[Path] = field(default_factory=Counter)
     """What is not yet in the tally."""
+    condensed: set[Path] = field(default_factory=set)
     session: Session | None = None
     stranger_until: float = 0.0
     touched_at: float = float("-inf")
@@ -56,18 +69,41 @@ class _Followed:
     scheduled: bool = False
 
 
+def nowhere(_: str, __: int) -> None:
+    """For a follower whose misses nobody counts."""
+
+
 class Follower:
     """What one process noticed of its sessions."""
 
-    def __init__(self, registry: Registry, loop: Callable[[], asyncio.AbstractEventLoop], owner: str) -> None:
-        """Works on the loop that `loop` tells; `owner` names the process in the history of sessions."""
+    def __init__(
+        self,
+        registry: Registry,
+        loop: Callable[[], asyncio.AbstractEventLoop],
+        owner: str,
+        *,
+        pricing: Pricing = FREE,
+        count: Callable[[str, int], None] = nowhere,
+    ) -> None:
+        """Follows for a process.
+
+        Args:
+            registry: The sessions.
+            loop: Tells the loop that it works on.
+            owner: Names the process in the history of sessions.
+            pricing: What requests cost.
+            count: Told of `missed_moves`.
+        """
         self._registry, self._loop, self._owner = registry, loop, owner
+        self._pricing, self._count = pricing, count
         self._reset()
 
     def _reset(self) -> None:
         self._known: OrderedDict[str, _Followed] = OrderedDict()
+        self._newcomers = Newcomers()
         self._lock = threading.Lock()
         self._closed = False
+        self._some_are_registered, self._nobody_until = False, 0.0
         self._pid = os.getpid()
 
     @property
@@ -78,9 +114,15 @@ class Follower:
 
     def notice(self, name: str, thread_id: str, values: Mapping[str, Any]) -> None:
         """Takes an event, from any thread."""
-        added = amounts(name, values)
+        if self._is_stranger(thread_id):
+            return
+        added = amounts(name, values, self._pricing)
         if added:
             self._note(thread_id, added, (name, values) if name in MOVING else None)
+
+    def _is_stranger(self, thread_id: str) -> bool:
+        followed = self._known.get(thread_id)
+        return followed is not None and followed.stranger_until > time.monotonic()
 
     def _note(
         self, thread_id: str, added: Mapping[Path, int], move: tuple[str, Mapping[str, Any]] | None = None
@@ -95,12 +137,38 @@ class Follower:
             followed.fresh.update(added)
             if move is not None:
                 followed.moves.append(move)
+                if len(followed.moves) > _MOST_MOVES:
+                    followed.moves.popleft()
+                    self._count("missed_moves", 1)
             self._schedule(thread_id, followed)
 
-    def stored(self, thread_id: str, ns: str, metadata: Mapping[str, Any]) -> None:
-        """A checkpoint was put: each of the graph itself that ends a super-step counts."""
-        if ns == "" and metadata.get("source") == "loop":
-            self._note(thread_id, {(COUNTERS, "steps"): 1})
+    def loaded(self, thread_id: str, ns: str, checkpoint: Checkpoint) -> None:
+        """A checkpoint was read from which a run may go on."""
+        if ns == "" and not self._is_stranger(thread_id):
+            self._newcomers.seen(thread_id, checkpoint)
+
+    def stored(self, thread_id: str, ns: str, parent: str, checkpoint: Checkpoint, metadata: Mapping[str, Any]) -> None:
+        """A checkpoint was put: each of the graph itself that ends a super-step counts, and so do its new messages."""
+        if ns != "" or self._is_stranger(thread_id):
+            return
+        found = {"steps": int(metadata.get("source") == "loop")}
+        found["messages"] = self._newcomers.added(thread_id, parent, checkpoint)
+        added: dict[Path, int] = {(COUNTERS, name): amount for name, amount in found.items() if amount}
+        if added:
+            self._note(thread_id, added)
+
+    def condensed(self, thread_id: str, condensation: Condensation) -> None:
+        """A condensation was archived; a second try after a crash, of this or another process, archives it again."""
+        path = condensed(condensation_key(condensation))
+        with self._lock:
+            names = self._of(thread_id).condensed
+            if path in names:
+                return
+            if len(names) < _MOST_CONDENSATIONS:
+                names.add(path)
+            else:
+                path = (COUNTERS, "condensations")
+        self._note(thread_id, {path: 1})
 
     def count(self, thread_id: str, added: Mapping[Path, int]) -> None:
         """Adds to what is counted of a session, from any thread.
@@ -115,6 +183,7 @@ class Follower:
     def learn(self, session: Session) -> None:
         """A session is known to be registered, as it is."""
         with self._lock:
+            self._some_are_registered, self._nobody_until = True, 0.0
             followed = self._of(session.thread_id)
             followed.stranger_until = 0.0
             self._is(followed, session)
@@ -124,6 +193,7 @@ class Follower:
         known = followed.session
         if known is not None and session is not None and known.key != session.key:
             followed.tally = Tally(self._owner, KIND, RECORD_ID)
+            followed.condensed.clear()
         followed.session = session
 
     def forget(self, thread_id: str) -> None:
@@ -141,7 +211,11 @@ class Follower:
             return True
 
     async def settle(self, thread_id: str) -> None:
-        """Returns when all that was noticed of a thread until now has been worked through; from any loop."""
+        """Returns when all that was noticed of a thread until now has been worked through; from any loop.
+
+        Raises:
+            UnavailableError: No server answers; it is worked through when one does.
+        """
         loop = self._loop()
         work = self._settled(thread_id)
         if loop is asyncio.get_running_loop():
@@ -155,7 +229,7 @@ class Follower:
             if followed.working is None:
                 self._start(thread_id)
             assert followed.working is not None
-            await asyncio.wait([followed.working])
+            await asyncio.shield(followed.working)
 
     async def close(self) -> None:
         """Works through what is left, and takes nothing more."""
@@ -163,10 +237,14 @@ class Follower:
             waiting = [thread_id for thread_id, each in self._known.items() if each.moves or each.fresh or each.working]
         try:
             async with asyncio.timeout(_CLOSE_S):
-                await asyncio.gather(*[self.settle(thread_id) for thread_id in waiting])
+                found = await asyncio.gather(*map(self.settle, waiting), return_exceptions=True)
         except TimeoutError:
-            logger.warning("What %d sessions did last is not stored: the servers do not answer.", len(waiting))
+            found = [TimeoutError()]
         self._closed = True
+        if any(isinstance(each, BaseException) for each in found):
+            missed = sum(len(each.moves) for each in self._known.values())
+            self._count("missed_moves", missed)
+            logger.warning("What some sessions did last is not stored (%d moves): the servers do not answer.", missed)
 
     def _of(self, thread_id: str) -> _Followed:
         followed = self._known.get(thread_id)
@@ -178,14 +256,15 @@ class Follower:
         self._known.move_to_end(thread_id)
         return followed
 
-    def _schedule(self, thread_id: str, followed: _Followed) -> None:
+    def _schedule(self, thread_id: str, followed: _Followed, after_s: float | None = None) -> None:
         """Soon, so that what comes close together is stored together."""
         if followed.scheduled or followed.working is not None:
             return
         followed.scheduled = True
         loop = self._loop()
+        seconds = after_s if after_s is not None else 0 if followed.moves else _PUBLISH_S
         try:
-            loop.call_soon_threadsafe(loop.call_later, 0 if followed.moves else _PUBLISH_S, self._start, thread_id)
+            loop.call_soon_threadsafe(loop.call_later, seconds, self._start, thread_id)
         except RuntimeError:  # the loop was closed meanwhile
             followed.scheduled = False
 
@@ -194,28 +273,31 @@ class Follower:
     def _start(self, thread_id: str) -> None:
         with self._lock:
             followed = self._known.get(thread_id)
-            if followed is None:
+            if followed is None or self._closed:
                 return
             followed.scheduled = False
             if followed.working is None:
                 followed.working = asyncio.get_running_loop().create_task(self._work(thread_id, followed))
+                followed.working.add_done_callback(_noticed)
 
     async def _work(self, thread_id: str, followed: _Followed) -> None:
+        """Works through what was noticed; what finds no server is kept, and tried again a little later."""
+        again_s = None
         try:
             await self._followed(thread_id, followed)
-        except SessionBridgeError as error:
-            logger.warning("Session of thread %r does not show all that its graph did: %s", thread_id, error)
-            followed.moves.clear()
-            followed.fresh.clear()
+        except UnavailableError as error:
+            again_s = _AGAIN_S
+            logger.warning("The session of thread %r is behind its graph: %s", thread_id, error)
+            raise
         finally:
             with self._lock:
                 followed.working = None
                 if followed.moves or followed.fresh:
-                    self._schedule(thread_id, followed)
+                    self._schedule(thread_id, followed, again_s)
 
     async def _followed(self, thread_id: str, followed: _Followed) -> None:
         if followed.session is None or any(name == "run.started" for name, _ in followed.moves):
-            self._is(followed, await _patiently(lambda: self._registry.of_thread(thread_id)))
+            self._is(followed, await self._found(thread_id))
         session = followed.session
         if session is None:
             with self._lock:
@@ -224,14 +306,9 @@ class Follower:
             followed.moves.clear()
             followed.fresh.clear()
             return
-        while followed.moves:
-            name, values = followed.moves[0]
-            moved = await _patiently(partial(self._move, thread_id, name, values))
-            followed.session = session = moved or session
-            followed.moves.popleft()
-        facets = []
         with self._lock:
             added, followed.fresh = followed.fresh, Counter()
+        facets = []
         if added:
             followed.tally.count(added)
             facets.append(followed.tally.totals())
@@ -239,6 +316,26 @@ class Follower:
             facets.append(touch_facet(life_of(session)))
         if facets:
             await self._registry.store.merge(thread_id, facets)
+        while followed.moves:
+            name, values = followed.moves[0]
+            moved = await _patiently(partial(self._move, thread_id, name, values))
+            followed.session = moved or followed.session
+            followed.moves.popleft()
+
+    async def _found(self, thread_id: str) -> Session | None:
+        """The session of a thread. As long as there is no session at all, threads are not looked up one by one."""
+        if self._nobody_until > time.monotonic():
+            return None
+        session: Session | None = await _patiently(lambda: self._registry.of_thread(thread_id))
+        if session is not None:
+            self._some_are_registered = True
+        elif not self._some_are_registered:
+            some = bool(await _patiently(lambda: self._registry.store.find(_ANY)))
+            with self._lock:  # one may have been made here meanwhile
+                self._some_are_registered = some or self._some_are_registered
+                if not self._some_are_registered:
+                    self._nobody_until = time.monotonic() + _STRANGER_S
+        return session
 
     async def _move(self, thread_id: str, name: str, values: Mapping[str, Any]) -> Session | None:
         """Does to the session what its graph did, unless its status is none that this changes."""
@@ -253,9 +350,21 @@ class Follower:
             return await self._transition(place, "run" if name == "run.started" else "resume", None)
         except (InvalidTransitionError, LookupError):
             return None
+        except UnavailableError:
+            raise
+        except SessionBridgeError as error:  # what comes after it may well be stored
+            self._count("missed_moves", 1)
+            logger.warning("The session of thread %r misses a move (%s): %s", thread_id, name, error)
+            return None
 
     async def _transition(self, place: Place, event: Event, also: Any, reason: str | None = None) -> Session:
         return await self._registry.transition(place, event, actor=self._owner, also=also, reason=reason)
+
+
+def _noticed(task: asyncio.Task[None]) -> None:
+    """Who settles is told of an error; nobody may have been settling."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _patiently(call: Callable[[], Any]) -> Any:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from langgraph_session_bridge.records.audio.counting import CLOCK, read_totals
+from langgraph_session_bridge.records.audio.counting import CLOCK, Path, read_totals
 from langgraph_session_bridge.sessions.models import Counters, Life, ModelUsage, Session, expiry
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 KIND = RECORD_ID = "session"
 LIFE, TOUCH = "life", "touch"
-COUNTERS, USAGE = "counters", "usage"
+COUNTERS, USAGE, CONDENSING, CONDENSED = "counters", "usage", "condensing", "condensed"
+"""First names of totals: counters, usage of models in turns and for summaries, and condensations by their names."""
 
 _START = datetime.fromtimestamp(0, UTC)
 
@@ -60,25 +62,33 @@ def touch_facet(life: Life) -> Facet:
 def session_of(record: StoredRecord) -> Session:
     """The session that a record is."""
     life = {name: value for name, value in record[LIFE].items() if name != "alias"}
-    counters: dict[str, int] = {}
-    usage: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for path, total in read_totals(record).items():
-        if path[0] == COUNTERS and len(path) == 2:
-            counters[path[1]] = total
-        elif path[0] == USAGE and len(path) == 4:
-            usage[path[1].removeprefix("="), path[2].removeprefix("=")][path[3]] = total
-    counters.setdefault("turns", max(0, counters.get("runs", 0) - counters.get("resumes", 0)))
+    totals = read_totals(record)
     return Session.model_validate(
         {
             **life,
             "last_activity_at": record[TOUCH].get("at", life["created_at"]),
-            "counters": Counters(**counters),
-            "usage": [
-                ModelUsage(provider=provider, model=model, **amounts)
-                for (provider, model), amounts in sorted(usage.items())
-            ],
+            "counters": _counters(totals),
+            "usage": _usage(totals, USAGE),
+            "condenser_usage": _usage(totals, CONDENSING),
         }
     )
+
+
+def _counters(totals: Mapping[Path, int]) -> Counters:
+    counted = {path[1]: total for path, total in totals.items() if path[0] == COUNTERS and len(path) == 2}
+    turns = max(0, counted.get("runs", 0) - counted.get("resumes", 0))
+    condensations = sum(path[0] == CONDENSED for path in totals)  # by name: a second try after a crash is the same one
+    for name, also in (("turns", turns), ("condensations", condensations)):
+        counted[name] = counted.get(name, 0) + also
+    return Counters(**counted)
+
+
+def _usage(totals: Mapping[Path, int], of: str) -> list[ModelUsage]:
+    found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for path, total in totals.items():
+        if path[0] == of and len(path) == 4:
+            found[path[1].removeprefix("="), path[2].removeprefix("=")][path[3]] = total
+    return [ModelUsage(provider=who[0], model=who[1], **amounts) for who, amounts in sorted(found.items())]
 
 
 def life_of(session: Session) -> Life:

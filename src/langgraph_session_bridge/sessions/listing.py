@@ -16,6 +16,7 @@ from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.keeping import session_of
+from langgraph_session_bridge.sessions.mending import mended
 from langgraph_session_bridge.sessions.models import Session, SessionPage, SessionStats, Validation
 from langgraph_session_bridge.sessions.search import Order, Scalar, Search, position_of
 from langgraph_session_bridge.sessions.states import STATUSES, Status
@@ -143,7 +144,11 @@ class Listing:
         return await self._context.registry.store.count(self._search(filters, "-last_activity_at"))
 
     def validate(self, session: SessionLike) -> Call[Validation]:
-        """Whether a session is there, open and not past its lifetime; never raises because it is not."""
+        """Whether a session is there, open and not past its lifetime; never raises because it is not.
+
+        A session that is behind its graph is mended: if nobody runs it, and it does not say so, it comes to say that it
+        waits for somebody, or failed. That happens if a process dies before it could tell.
+        """
         return self._context.call(self._validate(session))
 
     async def _validate(self, session: SessionLike) -> Validation:
@@ -152,6 +157,7 @@ class Listing:
             found = await self._context.registry.get(place)
         except SessionNotFoundError:
             return Validation(session_id=place.session_id, valid=False, reasons=["not found"])
+        found = await mended(self._context, found)
         reasons: builtins.list[str] = []
         if not found.is_open:
             reasons.append(found.status)

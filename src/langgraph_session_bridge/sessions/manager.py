@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Self, Unpack
 
 from langgraph_session_bridge.checkpoint.hooks import Hooks
+from langgraph_session_bridge.condense.record_archive import RecordArchive
 from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.records.calls import Call, Runner
@@ -16,11 +17,12 @@ from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
-from langgraph_session_bridge.sessions.following import Follower
+from langgraph_session_bridge.sessions.following import Follower, nowhere
 from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.listing import Listing
 from langgraph_session_bridge.sessions.making import Making
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
+from langgraph_session_bridge.sessions.prices import Prices, priced
 from langgraph_session_bridge.sessions.registry import Registry
 from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.store import SessionStore
@@ -51,6 +53,8 @@ class SessionManager(Making, Listing):
         runner: Runner | None = None,
         runs_of: Callable[[str], set[str]] = none_run,
         backing: Backing | None = None,
+        prices: Prices | None = None,
+        count: Callable[[str, int], None] = nowhere,
     ) -> None:
         """Manages the sessions of a store.
 
@@ -61,6 +65,8 @@ class SessionManager(Making, Listing):
             runner: Serves synchronous calls; a thread of its own by default.
             runs_of: Tells the runs of a thread that are under way in this process.
             backing: What sessions consist of besides their entry in the store: checkpoints, records, messages.
+            prices: What models cost; see `prices.Prices`.
+            count: Told of `missed_moves`: changes of a status that could not be stored.
         """
         self._own_loop = OwnLoop() if runner is None else None
         serving: Runner = runner or self._own_loop or OwnLoop()
@@ -68,7 +74,7 @@ class SessionManager(Making, Listing):
         self._context = Context(
             registry=registry,
             runner=serving,
-            follower=Follower(registry, lambda: serving.home, actor),
+            follower=Follower(registry, lambda: serving.home, actor, pricing=priced(prices), count=count),
             new_id=id_factory,
             actor=actor,
             runs_of=runs_of,
@@ -196,10 +202,12 @@ class SessionManager(Making, Listing):
 
     # Following, and closing
 
-    def follow(self, listeners: Listeners, hooks: Hooks) -> None:
-        """Lets sessions follow what a recorder notices and a saver stores; a bridge does this by itself."""
-        listeners.tap(self._context.follower.notice)
-        hooks.after_put = self._context.follower.stored
+    def follow(self, listeners: Listeners, hooks: Hooks, archive: RecordArchive) -> None:
+        """Lets sessions follow what a recorder notices and a saver and condensers store; a bridge does it by itself."""
+        follower = self._context.follower
+        listeners.tap(follower.notice)
+        hooks.after_get, hooks.after_put = follower.loaded, follower.stored
+        archive.after_keep = follower.condensed
 
     async def aclose(self) -> None:
         """Stores what was counted and closes the store; a bridge does this by itself."""

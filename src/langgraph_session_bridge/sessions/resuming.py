@@ -113,7 +113,7 @@ async def restored(backing: Backing, session: Session, channels: Collection[str]
     return Restored(
         checkpoint_id=head.checkpoint["id"] if head is not None else None,
         state=_state(head.checkpoint["channel_values"], channels) if head is not None else {},
-        pending_interrupts=_interrupts(head.pending_writes or () if head is not None else ()),
+        pending_interrupts=interrupts_of(head.pending_writes or () if head is not None else ()),
         unknown_tool_calls=unknown,
         queued_context=queued,
         audio=audio[0] if audio else None,
@@ -133,6 +133,7 @@ def _state(values: Mapping[str, Any], channels: Collection[str] | None) -> dict[
     }
 
 
-def _interrupts(writes: Sequence[tuple[str, str, Any]]) -> list[Interrupt]:
+def interrupts_of(writes: Sequence[tuple[str, str, Any]]) -> list[Interrupt]:
+    """What the graph of a checkpoint with these pending writes waits for."""
     found = [value for _, channel, value in writes if channel == _INTERRUPT]
     return [each for value in found for each in (value if isinstance(value, (list, tuple)) else [value])]
