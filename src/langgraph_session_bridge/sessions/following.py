@@ -10,9 +10,10 @@ import logging
 import os
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from langgraph_session_bridge.errors import (
     UnavailableError,
 )
 from langgraph_session_bridge.records.audio.counting import Path, Tally
-from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, life_of, touch_facet
+from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, touch_facet
 from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.sessions.newcomers import Newcomers
 from langgraph_session_bridge.sessions.noticing import FREE, MOVING, amounts, condensed, error_of, interrupts
@@ -53,16 +54,41 @@ _AGAIN_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _TRIES = 0.05, 2.0, 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Registered:
+    """What of a session matters here; a `Session` takes eight kilobytes."""
+
+    thread_id: str
+    key: str
+    is_open: bool
+    created_at: datetime
+    idle_ttl_s: float | None
+    hard_ttl_s: float | None
+    pinned: bool
+
+
+def _registered(session: Session) -> _Registered:
+    return _Registered(
+        thread_id=session.thread_id,
+        key=session.key,
+        is_open=session.is_open,
+        created_at=session.created_at,
+        idle_ttl_s=session.idle_ttl_s,
+        hard_ttl_s=session.hard_ttl_s,
+        pinned=session.pinned,
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class _Followed:
-    """What is known of a thread in this process."""
+    """What is known of a thread in this process; there may be ten thousand, so what most of them lack is made late."""
 
-    tally: Tally
-    moves: deque[tuple[str, Mapping[str, Any]]] = field(default_factory=deque)
-    fresh: Counter[Path] = field(default_factory=Counter)
+    tally: Tally | None = None
+    moves: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    fresh: dict[Path, int] = field(default_factory=dict)
     """What is not yet in the tally."""
-    condensed: set[Path] = field(default_factory=set)
-    session: Session | None = None
+    condensed: dict[Path, None] = field(default_factory=dict)
+    session: _Registered | None = None
     stranger_until: float = 0.0
     touched_at: float = float("-inf")
     working: asyncio.Task[None] | None = None
@@ -134,11 +160,12 @@ class Follower:
             followed = self._of(thread_id)
             if self._closed or followed.stranger_until > time.monotonic():
                 return
-            followed.fresh.update(added)
+            for path, amount in added.items():
+                followed.fresh[path] = followed.fresh.get(path, 0) + amount
             if move is not None:
                 followed.moves.append(move)
                 if len(followed.moves) > _MOST_MOVES:
-                    followed.moves.popleft()
+                    followed.moves.pop(0)
                     self._count("missed_moves", 1)
             self._schedule(thread_id, followed)
 
@@ -165,7 +192,7 @@ class Follower:
             if path in names:
                 return
             if len(names) < _MOST_CONDENSATIONS:
-                names.add(path)
+                names[path] = None
             else:
                 path = (COUNTERS, "condensations")
         self._note(thread_id, {path: 1})
@@ -184,15 +211,16 @@ class Follower:
         """A session is known to be registered, as it is."""
         with self._lock:
             self._some_are_registered, self._nobody_until = True, 0.0
-            followed = self._of(session.thread_id)
-            followed.stranger_until = 0.0
-            self._is(followed, session)
+            followed = self._known.get(session.thread_id)
+            if followed is not None:  # else it is read when something is noticed of it
+                followed.stranger_until = 0.0
+                self._is(followed, _registered(session))
 
-    def _is(self, followed: _Followed, session: Session | None) -> None:
+    def _is(self, followed: _Followed, session: _Registered | None) -> None:
         """What was counted of a session that was deleted is not counted of the next one in its thread."""
         known = followed.session
         if known is not None and session is not None and known.key != session.key:
-            followed.tally = Tally(self._owner, KIND, RECORD_ID)
+            followed.tally = None
             followed.condensed.clear()
         followed.session = session
 
@@ -249,7 +277,7 @@ class Follower:
     def _of(self, thread_id: str) -> _Followed:
         followed = self._known.get(thread_id)
         if followed is None:
-            followed = self._known[thread_id] = _Followed(tally=Tally(self._owner, KIND, RECORD_ID))
+            followed = self._known[thread_id] = _Followed()
             idle = (name for name, each in self._known.items() if not (each.scheduled or each.working or each.fresh))
             if len(self._known) > _MOST_THREADS and (oldest := next(idle, None)) not in (None, thread_id):
                 del self._known[str(oldest)]
@@ -297,7 +325,8 @@ class Follower:
 
     async def _followed(self, thread_id: str, followed: _Followed) -> None:
         if followed.session is None or any(name == "run.started" for name, _ in followed.moves):
-            self._is(followed, await self._found(thread_id))
+            found = await self._found(thread_id)
+            self._is(followed, None if found is None else _registered(found))
         session = followed.session
         if session is None:
             with self._lock:
@@ -307,20 +336,22 @@ class Follower:
             followed.fresh.clear()
             return
         with self._lock:
-            added, followed.fresh = followed.fresh, Counter()
+            added, followed.fresh = followed.fresh, {}
         facets = []
         if added:
-            followed.tally.count(added)
-            facets.append(followed.tally.totals())
+            tally = followed.tally = followed.tally or Tally(self._owner, KIND, RECORD_ID)
+            tally.count(added)
+            facets.append(tally.totals())
         if session.is_open and self.may_touch(thread_id):
-            facets.append(touch_facet(life_of(session)))
+            facets.append(touch_facet(session))
         if facets:
             await self._registry.store.merge(thread_id, facets)
         while followed.moves:
             name, values = followed.moves[0]
             moved = await _patiently(partial(self._move, thread_id, name, values))
-            followed.session = moved or followed.session
-            followed.moves.popleft()
+            if moved is not None:
+                followed.session = _registered(moved)
+            followed.moves.pop(0)
 
     async def _found(self, thread_id: str) -> Session | None:
         """The session of a thread. As long as there is no session at all, threads are not looked up one by one."""

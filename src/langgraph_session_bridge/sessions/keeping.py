@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from langgraph_session_bridge.records.audio.counting import CLOCK, Path, read_totals
-from langgraph_session_bridge.sessions.models import Counters, Life, ModelUsage, Session, expiry
+from langgraph_session_bridge.sessions.models import Counters, Lasting, Life, ModelUsage, Session, expiry
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 KIND = RECORD_ID = "session"
@@ -41,14 +41,16 @@ def time_of(micros: int) -> datetime:
 
 
 def life_facet(life: Life) -> Facet:
-    """What is swapped; `alias` finds a session whose id is not that of its thread."""
-    value = life.model_dump(by_alias=True, include=set(Life.model_fields) | set(life.model_extra or ()))
+    """What is swapped, without what is as by default; `alias` finds a session whose id is not that of its thread."""
+    own = set(Life.model_fields) | set(life.model_extra or ())
+    value = life.model_dump(by_alias=True, include=own, exclude_defaults=True)
+    value |= {"schema_version": life.schema_version, "status": life.status, "rev": life.rev}
     if life.session_id != life.thread_id:
         value["alias"] = life.session_id
     return Facet(kind=KIND, id=RECORD_ID, name=LIFE, rank=life.rev, value=value)
 
 
-def touch_facet(life: Life) -> Facet:
+def touch_facet(life: Lasting) -> Facet:
     """That something happens right now, and when the session may expire after it."""
     moment = CLOCK()
     at = time_of(moment)

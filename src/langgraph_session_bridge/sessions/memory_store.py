@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
+from langgraph_session_bridge.sessions.compact import Compact, is_plain, rough_bounds
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID
 from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
@@ -35,7 +38,7 @@ class MemorySessionStore:
         if max_sessions < 1 or cleanup_interval_s <= 0:
             raise InvalidInputError("max_sessions must be at least 1, and cleanup_interval_s over 0.")
         self._most, self._interval_s, self._now = max_sessions, cleanup_interval_s, now
-        self._records: dict[str, StoredRecord] = {}
+        self._records: dict[str, Compact] = {}
         self._names: dict[str, str] = {}
         self._lock = threading.Lock()
         self._cleaned = time.monotonic()
@@ -44,7 +47,8 @@ class MemorySessionStore:
 
     async def read(self, thread_id: str) -> StoredRecord | None:
         """The session of a thread."""
-        return self._records.get(thread_id)
+        found = self._records.get(thread_id)
+        return None if found is None else found.record(thread_id)
 
     async def named(self, session_id: str) -> str | None:
         """The thread of a session of another name."""
@@ -53,13 +57,11 @@ class MemorySessionStore:
     async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
         """Replaces what changes by compare-and-set."""
         with self._lock:
-            record = self._records.get(thread_id)
-            if (record.ranks[LIFE] if record is not None else 0) != expected:
+            known = self._records.get(thread_id)
+            if (known.rev if known is not None else 0) != expected:
                 return False
-            record = record or StoredRecord(thread_id=thread_id, kind=KIND, id=RECORD_ID)
-            for facet in (life, *also):
-                record = record.with_facet(facet)
-            self._records[thread_id] = record
+            empty = StoredRecord(thread_id=thread_id, kind=KIND, id=RECORD_ID)
+            self._keep(thread_id, empty if known is None else known.record(thread_id), [life, *also])
             if "alias" in life.value:
                 self._names.setdefault(life.value["alias"], thread_id)
             self._make_room()
@@ -68,25 +70,41 @@ class MemorySessionStore:
     async def merge(self, thread_id: str, facets: Sequence[Facet]) -> None:
         """Merges facets, if there is such a session."""
         with self._lock:
-            record = self._records.get(thread_id)
-            if record is not None:
-                for facet in facets:
-                    record = record.with_facet(facet)
-                self._records[thread_id] = record
+            known = self._records.get(thread_id)
+            if known is not None:
+                self._keep(thread_id, known.record(thread_id), facets)
             self._make_room()
+
+    def _keep(self, thread_id: str, record: StoredRecord, facets: Sequence[Facet]) -> None:
+        for facet in facets:
+            record = record.with_facet(facet)
+        user_id = record[LIFE].get("user_id")
+        self._records[thread_id] = Compact(record, None if user_id is None else sys.intern(str(user_id)))
 
     async def find(self, search: Search) -> list[StoredRecord]:
         """Sessions that match, in order."""
-        found = sorted(filter(search.holds, self._snapshot()), key=search.key, reverse=search.descending)
+        found: list[StoredRecord] = []
+        for _, same in groupby(self._matching(search), key=lambda item: item[1].at(search.facet)):
+            records = [each.record(thread_id) for thread_id, each in same]
+            found += sorted(filter(search.holds, records), key=search.key, reverse=search.descending)
+            if len(found) >= search.limit:
+                break
         return found[: search.limit]
 
     async def count(self, search: Search) -> Mapping[str, int]:
         """How many match, by status."""
-        return Counter(record[LIFE]["status"] for record in self._snapshot() if search.holds(record))
+        matching = self._matching(search)
+        if is_plain(search):
+            return Counter(each.status for _, each in matching)
+        return Counter(each.status for thread_id, each in matching if search.holds(each.record(thread_id)))
 
-    def _snapshot(self) -> list[StoredRecord]:
+    def _matching(self, search: Search) -> list[tuple[str, Compact]]:
+        """What may match, in order of time."""
         with self._lock:
-            return list(self._records.values())
+            items = list(self._records.items())
+        bounds = rough_bounds(search)
+        found = [item for item in items if item[1].may_match(search, bounds)]
+        return sorted(found, key=lambda item: item[1].at(search.facet), reverse=search.descending)
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""
@@ -116,18 +134,19 @@ class MemorySessionStore:
         if time.monotonic() - self._cleaned >= self._interval_s:
             self._clean()
         while len(self._records) > self._most:
-            oldest = min(self._records, key=lambda thread_id: self._records[thread_id].ranks.get(TOUCH, 0))
+            oldest = min(self._records, key=lambda thread_id: self._records[thread_id].active)
             self._forget(oldest)
             self.evicted += 1
 
     def _clean(self) -> int:
         self._cleaned, now = time.monotonic(), self._now()
-        over = [name for name, record in self._records.items() if (record[TOUCH].get("expires_at") or now) < now]
+        over = [name for name, record in self._records.items() if (record.expires_at or now) < now]
         for thread_id in over:
             self._forget(thread_id)
         return len(over)
 
     def _forget(self, thread_id: str) -> None:
-        record = self._records.pop(thread_id, None)
+        known = self._records.pop(thread_id, None)
+        record = None if known is None else known.record(thread_id)
         if record is not None and self._names.get(alias := record[LIFE].get("alias", "")) == thread_id:
             del self._names[alias]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -232,7 +232,22 @@ class Fields(TypedDict, total=False):
     scheduled_for: datetime | None
 
 
-def expiry(life: Life, active_at: datetime) -> datetime | None:
+class Lasting(Protocol):
+    """What decides on how long a session is kept."""
+
+    @property
+    def thread_id(self) -> str: ...  # noqa: D102
+    @property
+    def created_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def idle_ttl_s(self) -> float | None: ...  # noqa: D102
+    @property
+    def hard_ttl_s(self) -> float | None: ...  # noqa: D102
+    @property
+    def pinned(self) -> bool: ...  # noqa: D102
+
+
+def expiry(life: Lasting, active_at: datetime) -> datetime | None:
     """When a session may be expired that was last active then."""
     if life.pinned:
         return None
