@@ -58,6 +58,8 @@ def allowed(name: str, collection: str, condition: Mapping[str, Any]) -> str:
         return "deleted_threads"
     if collection == "records" and condition.get("k") == "session" and "f.life.status" in condition:
         return {"find": "sessions", "aggregate": "count_sessions"}.get(name, "")
+    if collection == "records" and name == "aggregate" and set(condition.get("t", {})) == {"$in"}:
+        return "grouped_records"
     if collection == "checkpoints" and name == "find":
         if set(condition) == {"gone"}:
             return "threads_with_stones"
@@ -128,6 +130,7 @@ async def manage(sessions: SessionManager) -> None:
     for how in ({}, {"user_id": "u"}, {"tags": "x"}, {"title": "t"}, {"metadata": {"a": 1}}, {"status": "ended"}):
         await sessions.list(**how)
         await sessions.count(**how)
+    await sessions.analytics().tools()
     await sessions.delete("s")
 
 
@@ -167,4 +170,4 @@ async def test_every_query_has_equality_on_the_thread(servers: EmbeddedServers, 
         without = [row for row in listener.documents if row[0] != "meta" and not isinstance(row[1].get("t"), str)]
         assert not without, f"documents without a thread: {without[:3]}"
     named = {"threads by t", "every_checkpoint", "checkpoints_of_runs", "deleted_threads", "threads_with_stones"}
-    assert set(used) == {"one thread", "meta", "sessions", "count_sessions", *named}
+    assert set(used) == {"one thread", "meta", "sessions", "count_sessions", "grouped_records", *named}

@@ -1,4 +1,4 @@
-"""What is as by default is not stored; sessions that were stored with all of it are read, found and changed the same."""
+"""What is as by default is not stored; sessions that were stored with all of it are read and changed the same."""
 
 from __future__ import annotations
 

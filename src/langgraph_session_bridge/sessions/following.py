@@ -121,7 +121,7 @@ class Follower:
             count: Told of `missed_moves`.
         """
         self._registry, self._loop, self._owner = registry, loop, owner
-        self._pricing, self._count = pricing, count
+        self.pricing, self._count = pricing, count
         self._reset()
 
     def _reset(self) -> None:
@@ -142,7 +142,7 @@ class Follower:
         """Takes an event, from any thread."""
         if self._is_stranger(thread_id):
             return
-        added = amounts(name, values, self._pricing)
+        added = amounts(name, values, self.pricing)
         if added:
             self._note(thread_id, added, (name, values) if name in MOVING else None)
 

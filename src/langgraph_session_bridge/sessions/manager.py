@@ -14,6 +14,7 @@ from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.analytics import Analysing
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
@@ -28,7 +29,7 @@ from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.store import SessionStore
 
 
-class SessionManager(Making, Listing):
+class SessionManager(Making, Listing, Analysing):
     """Sessions of a store; `bridge.sessions` has those of a bridge.
 
     Every method that asks or changes returns a `Call`: `await` it, or ask for its `result()` in code without an event
