@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
-import bson
-from bson.codec_options import CodecOptions
-from bson.errors import InvalidDocument
-
-from langgraph_session_bridge.errors import InvalidTypeError
 from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
 from langgraph_session_bridge.sessions.search import Search
-from langgraph_session_bridge.storage.facets import StoredRecord
-
-_AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+from langgraph_session_bridge.storage.facets import StoredRecord, decoded, encoded
 
 
 class Compact:
@@ -30,11 +22,7 @@ class Compact:
             InvalidTypeError: It holds what no store keeps.
         """
         life, touch = record[LIFE], record[TOUCH]
-        try:
-            self.raw = bson.encode({"r": record.ranks, "f": record.facets})
-        except (InvalidDocument, OverflowError, TypeError, UnicodeError) as error:
-            message = f"Session {record.thread_id[:80]!r} holds what cannot be stored: {error}"
-            raise InvalidTypeError(message) from error
+        self.raw = encoded(record)
         self.rev = record.ranks[LIFE]
         self.status, self.user_id = life["status"], user_id
         self.born, self.active = micros(life["key"]), micros(touch.get("key", ""))
@@ -42,9 +30,7 @@ class Compact:
 
     def record(self, thread_id: str) -> StoredRecord:
         """The session as every store tells it."""
-        found = bson.decode(self.raw, _AWARE)
-        ranks = {name: int(rank) for name, rank in found["r"].items()}
-        return StoredRecord(thread_id=thread_id, kind=KIND, id=RECORD_ID, ranks=ranks, facets=found["f"])
+        return decoded(self.raw, thread_id, KIND, RECORD_ID)
 
     def may_match(self, search: Search, bounds: dict[str, tuple[int, float]]) -> bool:
         """Whether it can be among what is looked for, as far as that can be told without decoding it."""
