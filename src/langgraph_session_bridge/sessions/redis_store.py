@@ -110,7 +110,7 @@ class RedisSessionStore:
         for facet in facets:
             args += [facet.name, facet.rank, json.dumps(facet.value, default=_text, separators=(",", ":"))]
         keys = [self._session(thread_id), *sets, self._names]
-        return bool(await self._redis().command("EVAL", _WRITE, len(keys), *keys, *args))
+        return bool(await self._redis().script(_WRITE, keys, args))
 
     def _lifetime_ms(self, facets: Sequence[Facet]) -> int | str:
         """How long the session is kept from now on, if what is written says that it was active."""
