@@ -34,9 +34,9 @@ class Compact:
 
     def may_match(self, search: Search, bounds: dict[str, tuple[int, float]]) -> bool:
         """Whether it can be among what is looked for, as far as that can be told without decoding it."""
-        if self.status not in search.status or search.user_id not in (None, self.user_id):
+        if (search.user_id is not None and search.user_id != self.user_id) or self.status not in search.status:
             return False
-        return all(low <= self.at(facet) <= high for facet, (low, high) in bounds.items())
+        return not bounds or all(low <= self.at(facet) <= high for facet, (low, high) in bounds.items())
 
     def at(self, facet: str) -> int:
         """When it was made, or active last."""

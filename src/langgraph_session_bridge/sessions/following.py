@@ -12,38 +12,27 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from typing import Any
 
 from langgraph.checkpoint.base import Checkpoint
 
 from langgraph_session_bridge.condense.archive import Condensation
 from langgraph_session_bridge.condense.record_archive import condensation_key
-from langgraph_session_bridge.errors import (
-    InvalidInputError,
-    InvalidTransitionError,
-    SessionBridgeError,
-    UnavailableError,
-)
+from langgraph_session_bridge.errors import InvalidInputError, UnavailableError
 from langgraph_session_bridge.records.audio.counting import Path, Tally
+from langgraph_session_bridge.sessions.catching_up import STRANGER_S, CatchingUp
+from langgraph_session_bridge.sessions.followed import Followed, Registered, registered
 from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, touch_facet
 from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.sessions.newcomers import Newcomers
-from langgraph_session_bridge.sessions.noticing import FREE, MOVING, amounts, condensed, error_of, interrupts
+from langgraph_session_bridge.sessions.noticing import FREE, MOVING, amounts, condensed
 from langgraph_session_bridge.sessions.prices import Pricing
-from langgraph_session_bridge.sessions.registry import Place, Registry
-from langgraph_session_bridge.sessions.search import Search
-from langgraph_session_bridge.sessions.states import Event
+from langgraph_session_bridge.sessions.registry import Registry
 
 logger = logging.getLogger(__name__)
 
 TOUCH_INTERVAL_S = 5.0
 _PUBLISH_S = 0.1
-_STRANGER_S = 2.0
-"""How long a thread counts as unregistered; a session made by another process is followed after that."""
-_ANY = Search(order="created_at", limit=1)
 _MOST_THREADS = 10_000
 _MOST = 2**53
 _MOST_MOVES = 200
@@ -51,48 +40,6 @@ _MOST_CONDENSATIONS = 200
 """Of one session that this process tells apart by name."""
 _CLOSE_S = 10.0
 _AGAIN_S = 5.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _TRIES = 0.05, 2.0, 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Registered:
-    """What of a session matters here; a `Session` takes eight kilobytes."""
-
-    thread_id: str
-    key: str
-    is_open: bool
-    created_at: datetime
-    idle_ttl_s: float | None
-    hard_ttl_s: float | None
-    pinned: bool
-
-
-def _registered(session: Session) -> _Registered:
-    return _Registered(
-        thread_id=session.thread_id,
-        key=session.key,
-        is_open=session.is_open,
-        created_at=session.created_at,
-        idle_ttl_s=session.idle_ttl_s,
-        hard_ttl_s=session.hard_ttl_s,
-        pinned=session.pinned,
-    )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Followed:
-    """What is known of a thread in this process; there may be ten thousand, so what most of them lack is made late."""
-
-    tally: Tally | None = None
-    moves: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-    fresh: dict[Path, int] = field(default_factory=dict)
-    """What is not yet in the tally."""
-    condensed: dict[Path, None] = field(default_factory=dict)
-    session: _Registered | None = None
-    stranger_until: float = 0.0
-    touched_at: float = float("-inf")
-    working: asyncio.Task[None] | None = None
-    scheduled: bool = False
 
 
 def nowhere(_: str, __: int) -> None:
@@ -125,11 +72,11 @@ class Follower:
         self._reset()
 
     def _reset(self) -> None:
-        self._known: OrderedDict[str, _Followed] = OrderedDict()
+        self._known: OrderedDict[str, Followed] = OrderedDict()
         self._newcomers = Newcomers()
         self._lock = threading.Lock()
         self._closed = False
-        self._some_are_registered, self._nobody_until = False, 0.0
+        self._catching_up = CatchingUp(self._registry, self._owner, self._count)
         self._pid = os.getpid()
 
     @property
@@ -210,13 +157,13 @@ class Follower:
     def learn(self, session: Session) -> None:
         """A session is known to be registered, as it is."""
         with self._lock:
-            self._some_are_registered, self._nobody_until = True, 0.0
+            self._catching_up.learn()
             followed = self._known.get(session.thread_id)
             if followed is not None:  # else it is read when something is noticed of it
                 followed.stranger_until = 0.0
-                self._is(followed, _registered(session))
+                self._is(followed, registered(session))
 
-    def _is(self, followed: _Followed, session: _Registered | None) -> None:
+    def _is(self, followed: Followed, session: Registered | None) -> None:
         """What was counted of a session that was deleted is not counted of the next one in its thread."""
         known = followed.session
         if known is not None and session is not None and known.key != session.key:
@@ -274,17 +221,17 @@ class Follower:
             self._count("missed_moves", missed)
             logger.warning("What some sessions did last is not stored (%d moves): the servers do not answer.", missed)
 
-    def _of(self, thread_id: str) -> _Followed:
+    def _of(self, thread_id: str) -> Followed:
         followed = self._known.get(thread_id)
         if followed is None:
-            followed = self._known[thread_id] = _Followed()
+            followed = self._known[thread_id] = Followed()
             idle = (name for name, each in self._known.items() if not (each.scheduled or each.working or each.fresh))
             if len(self._known) > _MOST_THREADS and (oldest := next(idle, None)) not in (None, thread_id):
                 del self._known[str(oldest)]
         self._known.move_to_end(thread_id)
         return followed
 
-    def _schedule(self, thread_id: str, followed: _Followed, after_s: float | None = None) -> None:
+    def _schedule(self, thread_id: str, followed: Followed, after_s: float | None = None) -> None:
         """Soon, so that what comes close together is stored together."""
         if followed.scheduled or followed.working is not None:
             return
@@ -308,7 +255,7 @@ class Follower:
                 followed.working = asyncio.get_running_loop().create_task(self._work(thread_id, followed))
                 followed.working.add_done_callback(_noticed)
 
-    async def _work(self, thread_id: str, followed: _Followed) -> None:
+    async def _work(self, thread_id: str, followed: Followed) -> None:
         """Works through what was noticed; what finds no server is kept, and tried again a little later."""
         again_s = None
         try:
@@ -323,15 +270,15 @@ class Follower:
                 if followed.moves or followed.fresh:
                     self._schedule(thread_id, followed, again_s)
 
-    async def _followed(self, thread_id: str, followed: _Followed) -> None:
+    async def _followed(self, thread_id: str, followed: Followed) -> None:
         if followed.session is None or any(name == "run.started" for name, _ in followed.moves):
-            found = await self._found(thread_id)
-            self._is(followed, None if found is None else _registered(found))
+            found = await self._catching_up.found(thread_id)
+            self._is(followed, None if found is None else registered(found))
         session = followed.session
         if session is None:
             with self._lock:
                 self._known.pop(thread_id, None)
-                self._of(thread_id).stranger_until = time.monotonic() + _STRANGER_S
+                self._of(thread_id).stranger_until = time.monotonic() + STRANGER_S
             followed.moves.clear()
             followed.fresh.clear()
             return
@@ -348,63 +295,13 @@ class Follower:
             await self._registry.store.merge(thread_id, facets)
         while followed.moves:
             name, values = followed.moves[0]
-            moved = await _patiently(partial(self._move, thread_id, name, values))
+            moved = await self._catching_up.moved(thread_id, name, values)
             if moved is not None:
-                followed.session = _registered(moved)
+                followed.session = registered(moved)
             followed.moves.pop(0)
-
-    async def _found(self, thread_id: str) -> Session | None:
-        """The session of a thread. As long as there is no session at all, threads are not looked up one by one."""
-        if self._nobody_until > time.monotonic():
-            return None
-        session: Session | None = await _patiently(lambda: self._registry.of_thread(thread_id))
-        if session is not None:
-            self._some_are_registered = True
-        elif not self._some_are_registered:
-            some = bool(await _patiently(lambda: self._registry.store.find(_ANY)))
-            with self._lock:  # one may have been made here meanwhile
-                self._some_are_registered = some or self._some_are_registered
-                if not self._some_are_registered:
-                    self._nobody_until = time.monotonic() + _STRANGER_S
-        return session
-
-    async def _move(self, thread_id: str, name: str, values: Mapping[str, Any]) -> Session | None:
-        """Does to the session what its graph did, unless its status is none that this changes."""
-        place, at = Place(session_id=thread_id), values["at"]
-        try:
-            if name == "session.paused":
-                waiting = interrupts(values, at)
-                return await self._transition(place, "interrupt", lambda _: {"pending_interrupts": waiting})
-            if name == "session.error":
-                error = error_of(values, at)
-                return await self._transition(place, "fail", lambda _: {"last_error": error}, error.type)
-            return await self._transition(place, "run" if name == "run.started" else "resume", None)
-        except (InvalidTransitionError, LookupError):
-            return None
-        except UnavailableError:
-            raise
-        except SessionBridgeError as error:  # what comes after it may well be stored
-            self._count("missed_moves", 1)
-            logger.warning("The session of thread %r misses a move (%s): %s", thread_id, name, error)
-            return None
-
-    async def _transition(self, place: Place, event: Event, also: Any, reason: str | None = None) -> Session:
-        return await self._registry.transition(place, event, actor=self._owner, also=also, reason=reason)
 
 
 def _noticed(task: asyncio.Task[None]) -> None:
     """Who settles is told of an error; nobody may have been settling."""
     if not task.cancelled():
         task.exception()
-
-
-async def _patiently(call: Callable[[], Any]) -> Any:
-    """What a call returns, once the servers answer; for a while."""
-    pause = _FIRST_PAUSE_S
-    for _ in range(_TRIES):
-        try:
-            return await call()
-        except UnavailableError:
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
-    return await call()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
@@ -104,7 +105,8 @@ class MemorySessionStore:
             items = list(self._records.items())
         bounds = rough_bounds(search)
         found = [item for item in items if item[1].may_match(search, bounds)]
-        return sorted(found, key=lambda item: item[1].at(search.facet), reverse=search.descending)
+        time_of = attrgetter("born" if search.facet == LIFE else "active")
+        return sorted(found, key=lambda item: time_of(item[1]), reverse=search.descending)
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""

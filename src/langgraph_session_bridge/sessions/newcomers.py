@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,27 +57,18 @@ class Newcomers:
         with self._lock:
             of_thread = self._known.get(thread_id, OrderedDict())
             before: _ByKey | None = of_thread.get(parent) if parent else {}
-            held = _held(checkpoint, before or {})
+        held = _held(checkpoint, before or {})
+        with self._lock:
             self._remember(thread_id, checkpoint["id"], held)
-        if before is None or all(held[key] is before.get(key) for key in held):
-            return 0
-        old = {known for each in before.values() for known in each.hashes}
-        new: set[int] = set()
-        for key, each in held.items():
-            if each is not before.get(key):
-                values = checkpoint["channel_values"][key]
-                new.update(
-                    known
-                    for known, message in zip(each.hashes, values, strict=True)
-                    if known not in old and _is_said(message)
-                )
-        return len(new)
+        return 0 if before is None else _count(before, held, checkpoint)
 
     def _remember(self, thread_id: str, checkpoint_id: str, held: _ByKey) -> None:
         of_thread = self._known.setdefault(thread_id, OrderedDict())
         self._known.move_to_end(thread_id)
-        self._size += _size(held) - _size(of_thread.pop(checkpoint_id, {}))
+        if (known := of_thread.pop(checkpoint_id, None)) is not None:
+            self._size -= _size(known)
         of_thread[checkpoint_id] = held
+        self._size += _size(held)
         while len(of_thread) > _CHECKPOINTS:
             self._size -= _size(of_thread.popitem(last=False)[1])
         while self._size > self._most and len(self._known) > 1:
@@ -92,14 +83,37 @@ def _held(checkpoint: Checkpoint, before: _ByKey) -> dict[str, _Held]:
         if type(value) is list and value and isinstance(value[-1], BaseMessage):
             version, known = checkpoint["channel_versions"].get(key), before.get(key)
             same = known is not None and version is not None and known.version == version
-            found[key] = known if known is not None and same else _Held(version, array("q", _hashes(key, value)))
+            found[key] = known if known is not None and same else _Held(version, _hashes(key, value))
     return found
 
 
-def _hashes(key: str, messages: list[BaseMessage]) -> Iterator[int]:
-    """A message without an id is known by its place."""
-    for place, message in enumerate(messages):
-        yield hash(getattr(message, "id", None) or (key, place))
+def _hashes(key: str, messages: list[BaseMessage]) -> array[int]:
+    """Of their ids; a message without one is known by its place."""
+    try:
+        ids: list[str | None] = [message.id for message in messages]
+    except AttributeError:  # not all of them are messages
+        ids = [getattr(message, "id", None) for message in messages]
+    return array("q", [hash(known or (key, place)) for place, known in enumerate(ids)])
+
+
+def _count(before: _ByKey, held: _ByKey, checkpoint: Checkpoint) -> int:
+    """How many messages are held that were not before."""
+    changed = [key for key, each in held.items() if each is not before.get(key)]
+    old: Container[int] = frozenset()
+    since = 0
+    if len(changed) == 1 and before.keys() == set(changed):
+        old, known = before[changed[0]].hashes, len(before[changed[0]].hashes)
+        since = known if held[changed[0]].hashes[:known] == old else 0  # nothing but appended, most often
+    if changed and not since:
+        old = frozenset(known for each in before.values() for known in each.hashes)
+    return len(
+        {
+            known
+            for key in changed
+            for known, message in zip(held[key].hashes[since:], checkpoint["channel_values"][key][since:], strict=True)
+            if known not in old and _is_said(message)
+        }
+    )
 
 
 def _is_said(message: object) -> bool:
@@ -108,4 +122,5 @@ def _is_said(message: object) -> bool:
 
 
 def _size(held: _ByKey) -> int:
+    """A checkpoint without messages counts too, or there would be no end of them."""
     return 1 + sum(len(each.hashes) for each in held.values())
