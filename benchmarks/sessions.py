@@ -75,6 +75,9 @@ async def run(servers: EmbeddedServers, asked: argparse.Namespace) -> None:
         print(f"  MongoDB  {size:,.0f}, its entries in indexes {indexes:,.0f}, both on the disk {disk:,.0f}")
         total, _ = await weighing.in_redis(lab, found[places.BOTH])
         print(f"  Redis before MongoDB, all flushed: {total:,.0f}")
+        bare = await timing.floor(lab, asked.rounds)
+        quantiles = ", ".join(f"p{100 * share:g} {bare.quantile(share):.2f} ms" for share in (0.5, 0.95, 0.99))
+        print(f"\na bare insert into MongoDB on a majority: {quantiles}")
         for place in found.values():
             print_times(place.name, await timing.measure(lab, place, asked.rounds))
         cpu = await weighing.following(found[places.BOTH], asked.rounds // 4)

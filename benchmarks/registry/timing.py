@@ -46,6 +46,11 @@ async def measure(lab: Lab, place: Place, rounds: int) -> dict[str, Cost]:
     return {name: await _cost(lab, call, rounds) for name, call in calls.items()}
 
 
+async def floor(lab: Lab, rounds: int) -> Samples:
+    """A bare insert on a majority: what no change of a session in MongoDB can be faster than here."""
+    return (await _cost(lab, lambda: lab.bare.insert_one({"x": "y" * 500}), rounds)).samples
+
+
 async def _cost(lab: Lab, call: Callable[[], Awaitable[Any]], rounds: int) -> Cost:
     for _ in range(5):
         await call()
