@@ -13,7 +13,7 @@ from langgraph_session_bridge.storage.facets import StoredRecord, decoded, encod
 class Compact:
     """One session. A tenth of what its dictionaries take."""
 
-    __slots__ = ("active", "born", "expires_at", "raw", "rev", "status", "user_id")
+    __slots__ = ("active", "born", "expires_at", "raw", "rev", "status", "thread_id", "user_id")
 
     def __init__(self, record: StoredRecord, user_id: str | None) -> None:
         """Encodes a record; `user_id` is that of its life, as one object for all sessions of the user.
@@ -22,15 +22,15 @@ class Compact:
             InvalidTypeError: It holds what no store keeps.
         """
         life, touch = record[LIFE], record[TOUCH]
-        self.raw = encoded(record)
+        self.thread_id, self.raw = record.thread_id, encoded(record)
         self.rev = record.ranks[LIFE]
         self.status, self.user_id = life["status"], user_id
         self.born, self.active = micros(life["key"]), micros(touch.get("key", ""))
         self.expires_at: datetime | None = touch.get("expires_at")
 
-    def record(self, thread_id: str) -> StoredRecord:
+    def record(self) -> StoredRecord:
         """The session as every store tells it."""
-        return decoded(self.raw, thread_id, KIND, RECORD_ID)
+        return decoded(self.raw, self.thread_id, KIND, RECORD_ID)
 
     def may_match(self, search: Search, bounds: dict[str, tuple[int, float]]) -> bool:
         """Whether it can be among what is looked for, as far as that can be told without decoding it."""

@@ -49,7 +49,7 @@ class MemorySessionStore:
     async def read(self, thread_id: str) -> StoredRecord | None:
         """The session of a thread."""
         found = self._records.get(thread_id)
-        return None if found is None else found.record(thread_id)
+        return None if found is None else found.record()
 
     async def named(self, session_id: str) -> str | None:
         """The thread of a session of another name."""
@@ -62,7 +62,7 @@ class MemorySessionStore:
             if (known.rev if known is not None else 0) != expected:
                 return False
             empty = StoredRecord(thread_id=thread_id, kind=KIND, id=RECORD_ID)
-            self._keep(thread_id, empty if known is None else known.record(thread_id), [life, *also])
+            self._keep(thread_id, empty if known is None else known.record(), [life, *also])
             if "alias" in life.value:
                 self._names.setdefault(life.value["alias"], thread_id)
             self._make_room()
@@ -73,7 +73,7 @@ class MemorySessionStore:
         with self._lock:
             known = self._records.get(thread_id)
             if known is not None:
-                self._keep(thread_id, known.record(thread_id), facets)
+                self._keep(thread_id, known.record(), facets)
             self._make_room()
 
     def _keep(self, thread_id: str, record: StoredRecord, facets: Sequence[Facet]) -> None:
@@ -85,8 +85,8 @@ class MemorySessionStore:
     async def find(self, search: Search) -> list[StoredRecord]:
         """Sessions that match, in order."""
         found: list[StoredRecord] = []
-        for _, same in groupby(self._matching(search), key=lambda item: item[1].at(search.facet)):
-            records = [each.record(thread_id) for thread_id, each in same]
+        for _, same in groupby(self._matching(search), key=_time_of(search)):
+            records = [each.record() for each in same]
             found += sorted(filter(search.holds, records), key=search.key, reverse=search.descending)
             if len(found) >= search.limit:
                 break
@@ -96,17 +96,16 @@ class MemorySessionStore:
         """How many match, by status."""
         matching = self._matching(search)
         if is_plain(search):
-            return Counter(each.status for _, each in matching)
-        return Counter(each.status for thread_id, each in matching if search.holds(each.record(thread_id)))
+            return Counter(each.status for each in matching)
+        return Counter(each.status for each in matching if search.holds(each.record()))
 
-    def _matching(self, search: Search) -> list[tuple[str, Compact]]:
+    def _matching(self, search: Search) -> list[Compact]:
         """What may match, in order of time."""
         with self._lock:
-            items = list(self._records.items())
+            kept = list(self._records.values())
         bounds = rough_bounds(search)
-        found = [item for item in items if item[1].may_match(search, bounds)]
-        time_of = attrgetter("born" if search.facet == LIFE else "active")
-        return sorted(found, key=lambda item: time_of(item[1]), reverse=search.descending)
+        found = [each for each in kept if each.may_match(search, bounds)]
+        return sorted(found, key=_time_of(search), reverse=search.descending)
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""
@@ -149,6 +148,10 @@ class MemorySessionStore:
 
     def _forget(self, thread_id: str) -> None:
         known = self._records.pop(thread_id, None)
-        record = None if known is None else known.record(thread_id)
+        record = None if known is None else known.record()
         if record is not None and self._names.get(alias := record[LIFE].get("alias", "")) == thread_id:
             del self._names[alias]
+
+
+def _time_of(search: Search) -> Callable[[Compact], int]:
+    return attrgetter("born" if search.facet == LIFE else "active")

@@ -157,7 +157,7 @@ class RedisSessionStore:
     async def find(self, search: Search) -> list[StoredRecord]:
         """Walks the sorted set until there are enough."""
         found: list[StoredRecord] = []
-        async with aclosing(self._matching(search)) as matching:
+        async with aclosing(self._matching(search, search.limit)) as matching:
             async for record in matching:
                 found.append(record)
                 if len(found) >= search.limit:
@@ -168,10 +168,13 @@ class RedisSessionStore:
         """Walks the whole set."""
         return Counter([record[LIFE]["status"] async for record in self._matching(search)])
 
-    async def _matching(self, search: Search) -> AsyncGenerator[StoredRecord, None]:
-        """In order, from where `after` says; what is gone, or another user's by now, is taken out of the set."""
+    async def _matching(self, search: Search, first: int = _CHUNK) -> AsyncGenerator[StoredRecord, None]:
+        """In order, from where `after` says, `first` of them first.
+
+        What is gone, or another user's by now, is taken out of the set.
+        """
         key = self._set(search.facet, search.user_id)
-        async for members in self._members(key, search):
+        async for members in self._members(key, search, first):
             records = await self._read([member.decode().split(".", 1)[1] for member in members])
             stale = []
             for member, record in zip(members, records, strict=True):
@@ -182,7 +185,7 @@ class RedisSessionStore:
             if stale:
                 await self._redis().command("ZREM", key, *stale)
 
-    async def _members(self, key: str, search: Search) -> AsyncGenerator[list[bytes], None]:
+    async def _members(self, key: str, search: Search, size: int) -> AsyncGenerator[list[bytes], None]:
         """Members of a sorted set, some at a time; the next are those past the score of the last ones."""
         bounds, redis = search.bounds(search.facet), self._redis()
         lowest = int(max(bounds.get("$gte", ""), bounds.get("$gt", ""))[:16] or "0", 16)
@@ -191,14 +194,15 @@ class RedisSessionStore:
         seen: list[bytes] = []
         while True:
             turned = reversed(ends) if search.descending else ends
-            flat = await redis.command(verb, key, *turned, "WITHSCORES", "LIMIT", len(seen), _CHUNK)
+            flat = await redis.command(verb, key, *turned, "WITHSCORES", "LIMIT", len(seen), size)
             pairs = flat if flat and isinstance(flat[0], list) else list(zip(flat[::2], flat[1::2], strict=True))
             if not pairs:
                 return
             yield [member for member, _ in pairs]
-            last = pairs[-1][1]
-            ends[1 if search.descending else 0] = int(float(last))
-            seen = [member for member, score in pairs if score == last]
+            size, last = _CHUNK, int(float(pairs[-1][1]))
+            before, ends[1 if search.descending else 0] = ends[1 if search.descending else 0], last
+            ties = [member for member, score in pairs if int(float(score)) == last]
+            seen = [*seen, *ties] if before == last else ties
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""
