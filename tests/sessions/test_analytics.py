@@ -179,6 +179,9 @@ async def executed(bridge: SessionBridge) -> None:
     bridge.records.record_tool_execution(
         "a", "pay", started_at=tomorrow, ended_at=tomorrow + timedelta(seconds=3), record_id="p"
     )
+    bridge.records.record_tool_execution(
+        "a", "pay", status="error", started_at=tomorrow, ended_at=tomorrow + timedelta(seconds=1)
+    )
     for status in ("interrupted", "unknown", "abandoned", "started"):
         bridge.records.record_tool_execution("a", "pay", status=status, started_at=tomorrow, record_id=status)  # type: ignore[arg-type]
     bridge.records.record_tool_execution("no session", "look", started_at=NOON, ended_at=later(99))
@@ -202,22 +205,22 @@ async def test_tools_are_told_with_latency_and_error_rate(open_bridge: OpenBridg
         assert brief(look, "max_s", "mean_s") == (1.0, pytest.approx(0.505))
         assert brief(look, "p50_s", "p95_s") == (pytest.approx(0.5, rel=0.051), pytest.approx(0.95, rel=0.051))
         names = ("tool_name", "count", "success", "interrupted", "unknown", "open", "error_rate", "p50_s", "max_s")
-        assert brief(pay, *names) == ("pay", 5, 1, 1, 2, 1, 0.0, 3.0, 3.0)
+        assert brief(pay, *names) == ("pay", 6, 1, 1, 2, 1, 0.5, pytest.approx(1, rel=0.05), 3.0)
         days = await bridge.sessions.analytics().tools("day")
         assert [brief(row, "day", "tool_name", "count") for row in days] == [
             ("2026-03-01", "look", 100),
-            ("2026-03-02", "pay", 5),
+            ("2026-03-02", "pay", 6),
         ]
         users = await bridge.sessions.analytics().tools("user")
         assert [brief(row, "user_id", "tool_name", "count", "max_s") for row in users] == [
             ("u", "look", 50, 0.5),
-            ("u", "pay", 5, 3.0),
+            ("u", "pay", 6, 3.0),
             ("v", "look", 50, 1.0),
         ]
         agents = await bridge.sessions.analytics().tools("agent")
         assert [brief(row, "agent_name", "tool_name", "count") for row in agents] == [
             ("one", "look", 100),
-            ("one", "pay", 5),
+            ("one", "pay", 6),
         ]
         (mine,) = await bridge.sessions.for_user("v").analytics().tools()
         assert mine["count"] == 50
