@@ -32,6 +32,7 @@ from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.leasing import Lease
 from langgraph_session_bridge.sessions.manager import SessionManager
+from langgraph_session_bridge.sessions.prices import Prices
 from langgraph_session_bridge.sessions.stored import StoredSessions
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class SessionBridge:
         *,
         servers: EmbeddedServers | None = None,
         redactors: Sequence[Redactor] = (),
+        prices: Prices | None = None,
     ) -> None:
         """Takes over a saver (and embedded servers): closing the bridge closes them. Prefer the class methods."""
         self.saver = saver
@@ -102,12 +104,20 @@ class SessionBridge:
             ),
             idle_ttl_s=saver._runtime.settings.session_idle_ttl_s,
             hard_ttl_s=saver._runtime.settings.session_hard_ttl_s,
+            prices=prices,
+            count=saver._runtime.shared.count,
         )
-        self.sessions.follow(self._recording.listeners, saver._hooks)
+        self.sessions.follow(self._recording.listeners, saver._hooks, self.archive)
 
     @classmethod
     def from_conn_string(
-        cls, mongodb_uri: str, redis_url: str | None = None, *, redactors: Sequence[Redactor] = (), **settings: Any
+        cls,
+        mongodb_uri: str,
+        redis_url: str | None = None,
+        *,
+        redactors: Sequence[Redactor] = (),
+        prices: Prices | None = None,
+        **settings: Any,
     ) -> Self:
         """A bridge to servers that run elsewhere.
 
@@ -116,12 +126,15 @@ class SessionBridge:
             redis_url: For example `redis://localhost:6379/0`; `None` for MongoDB only.
             redactors: Functions that get each text (and each key) of a record and return it without what must not be
                 stored, besides the library's own redaction of secrets.
+            prices: What models cost, for what sessions cost: `{"gpt-x": Price(input=2.5, output=10.0)}`, by a million
+                tokens, or a function.
             **settings: As for `SessionBridgeSaver.from_conn_string`.
 
         Raises:
             ConfigurationError: An address or setting cannot be used.
         """
-        bridge = cls(SessionBridgeSaver.from_conn_string(mongodb_uri, redis_url, **settings), redactors=redactors)
+        saver = SessionBridgeSaver.from_conn_string(mongodb_uri, redis_url, **settings)
+        bridge = cls(saver, redactors=redactors, prices=prices)
         bridge.mongodb_uri, bridge.redis_url = mongodb_uri, redis_url
         bridge._sweep_in_the_background()
         return bridge
@@ -144,7 +157,12 @@ class SessionBridge:
 
     @classmethod
     def embedded(
-        cls, path: str | os.PathLike[str] | None = None, *, redactors: Sequence[Redactor] = (), **settings: Any
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        redactors: Sequence[Redactor] = (),
+        prices: Prices | None = None,
+        **settings: Any,
     ) -> Self:
         """A bridge to a real mongod and a real Valkey on this machine, started if no other process did.
 
@@ -154,6 +172,7 @@ class SessionBridge:
         Args:
             path: Directory of the servers' data; a directory of the user's by default.
             redactors: As for `from_conn_string`.
+            prices: As for `from_conn_string`.
             **settings: As for `SessionBridgeSaver.from_conn_string`.
 
         Raises:
@@ -165,6 +184,7 @@ class SessionBridge:
                 SessionBridgeSaver.from_conn_string(servers.mongodb_uri, servers.redis_url, **settings),
                 servers=servers,
                 redactors=redactors,
+                prices=prices,
             )
         except BaseException:
             servers.detach()

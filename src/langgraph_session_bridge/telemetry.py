@@ -77,6 +77,7 @@ COUNTERS = {
     "parked_entries": Metric(name="dead_letters", unit="{entry}", what="Entries that became dead letters."),
     "lost_entries": Metric(name="lost_entries", unit="{entry}", what="Entries that vanished from Redis unflushed."),
     "dropped_records": Metric(name="dropped_records", unit="{record}", what="Records that were never stored."),
+    "missed_moves": Metric(name="missed_moves", unit="{move}", what="Changes of a session's status never stored."),
     "vanished_puts": Metric(name="vanished_puts", unit="{put}", what="Acknowledged puts that Redis came back without."),
     "merged_runs": Metric(name="tidy.merged_runs", unit="{document}", what="Small documents merged into others."),
     "thinned_writes": Metric(name="tidy.thinned_writes", unit="{document}", what="Pending writes made smaller."),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
+from sessions.truth import truth
 
 from langgraph_session_bridge import SessionBridge, SessionBridgeSaver, UnavailableError
 
-from .harness import HASTY, Pair, Place, wait_until
+from .harness import HASTY, ROUNDS, Pair, Place, wait_until
 
 OpenSaver = Callable[..., SessionBridgeSaver]
 
@@ -145,3 +148,73 @@ def test_a_session_whose_process_was_killed_is_resumed_by_another(
     wait_until(lambda: bridge.sessions.get("s").result().status == "active", "the session goes on")
     assert bridge.sessions.end("s").result().session.status == "ended"
     bridge.close()
+
+
+COUNTING = textwrap.dedent(
+    """
+    import json, sys
+    from typing import Annotated, TypedDict
+    from langchain_core.messages import AIMessage, HumanMessage
+    from langchain_core.tools import tool
+    from langgraph.graph import START, StateGraph
+    from langgraph.graph.message import add_messages
+    from langgraph_session_bridge import SessionBridge
+
+    address, names = json.loads(sys.argv[1])
+
+    class State(TypedDict):
+        messages: Annotated[list, add_messages]
+
+    @tool
+    def look(what: str) -> str:
+        "Looks something up."
+        return what
+
+    def node(state, config):
+        look.invoke({"what": "it"}, config)
+        return {"messages": [AIMessage("b")]}
+
+    builder = StateGraph(State)
+    builder.add_node("node", node)
+    builder.add_edge(START, "node")
+    with SessionBridge.from_conn_string(*address, **names) as bridge:
+        graph = builder.compile(checkpointer=bridge.saver)
+        while True:
+            graph.invoke({"messages": [HumanMessage("a")]}, bridge.config("s"))
+            print("ran", flush=True)
+    """
+)
+
+
+def test_counters_of_a_killed_process_lose_its_last_moments_and_double_nothing(
+    open_saver: OpenSaver, place: Place, pair: Pair
+) -> None:
+    names = {"database": place.name, "prefix": place.name}
+    what = json.dumps([[pair.mongodb_uri, pair.redis_url], names])
+    bridge = SessionBridge(open_saver())
+    bridge.sessions.create("s").result()
+    found: dict[str, int] = {}
+    for _ in range(max(2, ROUNDS)):  # one after the other: each goes on where the one before was killed
+        worker = subprocess.Popen([sys.executable, "-c", COUNTING, what], stdout=subprocess.PIPE, text=True)
+        try:
+            assert worker.stdout is not None
+            for _ in range(4):
+                assert worker.stdout.readline() == "ran\n"
+            wait_until(partial(_counts_more, bridge, found), "some runs, messages and calls are counted")
+        finally:
+            worker.kill()
+            worker.communicate()
+        bridge.saver.flush()
+        found = bridge.sessions.get("s").result().counters.model_dump()
+        real = asyncio.run(truth_of(bridge))
+        assert {name: n for name, n in found.items() if n > real[name]} == {}, (found, real)
+    bridge.close()
+
+
+def _counts_more(bridge: SessionBridge, before: dict[str, int]) -> bool:
+    now = bridge.sessions.get("s").result().counters.model_dump()
+    return all(now[name] > before.get(name, 0) for name in ("runs", "messages", "tool_calls"))
+
+
+async def truth_of(bridge: SessionBridge) -> dict[str, int]:
+    return await truth(bridge, "s")

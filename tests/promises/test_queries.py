@@ -63,6 +63,8 @@ def allowed(name: str, collection: str, condition: Mapping[str, Any]) -> str:
         return "deleted_threads"
     if collection == "records" and condition.get("k") == "session" and "f.life.status" in condition:
         return {"find": "sessions", "aggregate": "count_sessions"}.get(name, "")
+    if collection == "records" and name == "aggregate" and set(condition.get("t", {})) == {"$in"}:
+        return "grouped_records"
     if collection == "checkpoints" and name == "find":
         if set(condition) == {"gone"}:
             return "threads_with_stones"
@@ -136,6 +138,7 @@ async def manage(sessions: SessionManager) -> None:
     await sessions.due()
     await sessions.templates.save("t")
     await sessions.templates.list()
+    await sessions.analytics().tools()
     await sessions.delete("s")
     await sessions.create("old", thread_id="list")
     branch = await sessions.branch("old", turn=1)
@@ -181,4 +184,4 @@ async def test_every_query_has_equality_on_the_thread(servers: EmbeddedServers, 
         without = [row for row in listener.documents if row[0] != "meta" and not isinstance(row[1].get("t"), str)]
         assert not without, f"documents without a thread: {without[:3]}"
     named = {"threads by t", "every_checkpoint", "checkpoints_of_runs", "deleted_threads", "threads_with_stones"}
-    assert set(used) == {"one thread", "meta", "sessions", "count_sessions", *named}
+    assert set(used) == {"one thread", "meta", "sessions", "count_sessions", "grouped_records", *named}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -68,3 +70,20 @@ def test_threads_and_loops_may_share_it() -> None:
 def test_a_store_for_nothing_is_refused(how: dict[str, int]) -> None:
     with pytest.raises(InvalidInputError, match="max_sessions"):
         MemorySessionStore(**how)  # type: ignore[arg-type]
+
+
+async def test_a_session_takes_a_kilobyte() -> None:
+    count = 2000
+    sessions = SessionManager(MemorySessionStore(max_sessions=count + 1))
+    await sessions.create("first", user_id="u")
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for n in range(count):
+            await sessions.create(
+                user_id=f"u{n % 100}", title="A chat about bills", tags=["chat"], metadata={"plan": "pro"}
+            )
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] / count < 1024
+    finally:
+        tracemalloc.stop()

@@ -12,6 +12,7 @@ from redis import Redis
 from langgraph_session_bridge import ConfigurationError, JournalUnavailableError, SessionManager, SessionNotFoundError
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
+from sessions.test_analytics import put
 
 PREFIX = "sessions_alone"
 
@@ -83,3 +84,27 @@ async def test_a_redis_that_is_not_there_is_told(servers: EmbeddedServers) -> No
     async with SessionManager(store) as sessions:
         with pytest.raises(JournalUnavailableError):
             await sessions.create("s")
+
+
+async def test_a_server_that_forgot_the_script_is_sent_it_again(servers: EmbeddedServers) -> None:
+    async with SessionManager(RedisSessionStore(servers.redis_url, prefix="forgot")) as sessions:
+        await sessions.create("s")
+        with Redis.from_url(servers.redis_url) as redis:
+            redis.script_flush()
+            assert (await sessions.update("s", title="t")).title == "t"
+            for key in redis.scan_iter("forgot:*"):
+                redis.delete(key)
+
+
+async def test_sessions_of_one_microsecond_are_each_read_once(servers: EmbeddedServers) -> None:
+    async with SessionManager(RedisSessionStore(servers.redis_url, prefix="ties")) as sessions:
+        for name in "abcde":
+            await put(sessions, name, [])
+        for limit in (1, 2, 5):
+            assert (await sessions.list(limit=limit, status="ended")).sessions == []
+            found = [each.session_id async for each in sessions.search(limit=limit)]
+            assert len(set(found)) == limit
+        assert await sessions.count() == 5 and sorted(await sessions.ids()) == list("abcde")
+        with Redis.from_url(servers.redis_url) as redis:
+            for key in redis.scan_iter("ties:*"):
+                redis.delete(key)

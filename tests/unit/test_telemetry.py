@@ -27,7 +27,7 @@ from langgraph_session_bridge.telemetry import (
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
-UNITS = {"s", "By", "1", "{entry}", "{put}", "{read}", "{failure}", "{document}", "{record}"}
+UNITS = {"s", "By", "1", "{move}", "{entry}", "{put}", "{read}", "{failure}", "{document}", "{record}"}
 
 
 @pytest.fixture

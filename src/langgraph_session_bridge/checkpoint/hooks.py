@@ -13,9 +13,11 @@ Prepare = Callable[[], Awaitable[bool]]
 BeforePut = Callable[[str, str, Checkpoint, CheckpointMetadata, ChannelVersions], tuple[Checkpoint, Prepare] | None]
 """Gets thread, namespace and checkpoint; returns what to store instead, or nothing."""
 
-AfterPut = Callable[[str, str, CheckpointMetadata], None]
-"""Gets thread, namespace and metadata of what was stored; must neither wait nor raise."""
+AfterPut = Callable[[str, str, str, Checkpoint, CheckpointMetadata], None]
+"""Gets thread, namespace, parent, checkpoint (as it was given) and metadata; must neither wait nor raise."""
 
+AfterGet = Callable[[str, str, Checkpoint], None]
+"""Gets thread, namespace and a checkpoint that somebody may go on from; must neither wait nor raise."""
 
 BeforeDelete = Callable[[str], Awaitable[None]]
 """Gets the thread: what is still on its way there must arrive before, or it would outlive the thread."""
@@ -28,3 +30,4 @@ class Hooks:
     before_put: BeforePut | None = None
     before_delete: BeforeDelete | None = None
     after_put: AfterPut | None = None
+    after_get: AfterGet | None = None

@@ -104,7 +104,7 @@ class SessionBridgeSaver(KeepingSaver):
             work = self._work(*place, checkpoint, stored, new_versions, shown)
         await pipeline.put(work, self._level(config))
         if self._hooks.after_put is not None:
-            self._hooks.after_put(thread_id, ns, metadata)
+            self._hooks.after_put(thread_id, ns, parent, checkpoint, metadata)
         return codec.config_of(thread_id, ns, checkpoint["id"])
 
     def _work(
@@ -244,6 +244,8 @@ class SessionBridgeSaver(KeepingSaver):
         hints, place = self._runtime.shared.hints, (document["t"], document["n"], document["c"])
         values = codec.layout_of(snapshot, found.checkpoint, Fingerprints(self.serde), hints.layout(*place))
         hints.remember_layout(*place, Layout(generation=snapshot.generation, values=values))
+        if self._hooks.after_get is not None:
+            self._hooks.after_get(place[0], place[1], found.checkpoint)
         return found
 
     async def alist(

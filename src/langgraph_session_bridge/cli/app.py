@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from langgraph_session_bridge.cli.analytics import analytics
 from langgraph_session_bridge.cli.context import context
 from langgraph_session_bridge.cli.dead import dead
 from langgraph_session_bridge.cli.demo import demo
@@ -26,7 +27,24 @@ _EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, epilog=_EPILOG)
-for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, erase, ls, tools, context, events):
+for _verb in (
+    demo,
+    up,
+    down,
+    status,
+    doctor,
+    health,
+    stats,
+    drain,
+    flusher,
+    sweep,
+    erase,
+    ls,
+    tools,
+    context,
+    events,
+    analytics,
+):
     app.command(epilog=_EPILOG)(_verb)
 app.command("show", epilog=_EPILOG)(show_session)
 for _verb in (history, diff, branch, rollback):

@@ -117,8 +117,10 @@ def _doings(session: Session) -> Iterator[tuple[str, Text]]:
     """What it did and used, waits for, failed with, and what was said of it at the end."""
     if counted := {name: count for name, count in session.counters.model_dump().items() if count}:
         yield "counts", cell(brief(counted))
-    for used in session.usage:
-        yield f"model {used.model or '?'}", cell(brief({n: v for n, v in used if v and n not in ("provider", "model")}))
+    for purpose, usage in (("model", session.usage), ("summaries by", session.condenser_usage)):
+        for used in usage:
+            told = brief({name: value for name, value in used if value and name not in ("provider", "model")})
+            yield f"{purpose} {used.model or '?'}", cell(told)
     for waiting in session.pending_interrupts:
         yield "waits for", cell((waiting.value or {}).get("text") or waiting.id)
     if session.last_error is not None and session.status == "error":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -34,6 +34,8 @@ class RecordArchive:
         self._runtime = runtime
         self._serde = serde
         self._level: Level = level
+        self.after_keep: Callable[[str, Condensation], None] | None = None
+        """Called with thread and condensation once that is kept, each time that it is; must neither wait nor raise."""
 
     async def keep(self, thread_id: str, messages: Sequence[ArchivedMessage], condensation: Condensation) -> None:
         """Stores removed and replaced messages, then the record of why; the same again changes nothing.
@@ -47,6 +49,8 @@ class RecordArchive:
         facets = [facet for message in messages for facet in self._message(message)]
         for step in _steps([*facets, *self._condensation(condensation)]):
             await records.put(thread_id, step, self._level)
+        if self.after_keep is not None:
+            self.after_keep(thread_id, condensation)
 
     def keep_blocking(self, thread_id: str, messages: Sequence[ArchivedMessage], condensation: Condensation) -> None:
         """`keep` for graphs that run without an event loop."""
@@ -75,8 +79,7 @@ class RecordArchive:
             "tokens_after": record.tokens_after,
             "y": kind,
         }
-        name = f"{record.id}:{record.checkpoint_ns}:{record.key}"  # a sub-graph may condense the same list
-        return _in_chunks(CONDENSATION, name, value, bytes(data))
+        return _in_chunks(CONDENSATION, condensation_key(record), value, bytes(data))
 
     # Reading
 
@@ -132,6 +135,11 @@ class RecordArchive:
             lost = f"{chunks.count(None)} of its {len(chunks)} parts are missing"
             raise DataIntegrityError(f"The {record.kind} {record.id!r} of thread {record.thread_id!r}: {lost}.")
         return self._serde.loads_typed((start["y"], b"".join(chunks)))
+
+
+def condensation_key(record: Condensation) -> str:
+    """Names a condensation: a sub-graph may condense the same list."""
+    return f"{record.id}:{record.checkpoint_ns}:{record.key}"
 
 
 def message_key(message_id: str, digest: str) -> str:

@@ -69,5 +69,6 @@ def report_of(session: Session, reason: str | None = None) -> SessionReport:
         duration_s=max(0.0, (until - began).total_seconds()),
         counters=session.counters,
         usage=session.usage,
+        condenser_usage=session.condenser_usage,
         evaluation=session.evaluation,
     )

@@ -11,53 +11,41 @@ import logging
 import os
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from langgraph_session_bridge.errors import (
-    InvalidInputError,
-    InvalidTransitionError,
-    SessionBridgeError,
-    UnavailableError,
-)
+from langgraph.checkpoint.base import Checkpoint
+
+from langgraph_session_bridge.condense.archive import Condensation
+from langgraph_session_bridge.condense.record_archive import condensation_key
+from langgraph_session_bridge.errors import InvalidInputError, UnavailableError
 from langgraph_session_bridge.records.audio.counting import CLOCK, Path, Tally
-from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, life_of, touch_facet
+from langgraph_session_bridge.sessions.catching_up import STRANGER_S, CatchingUp
+from langgraph_session_bridge.sessions.followed import Followed, Registered, registered
+from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, touch_facet
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.noticing import MOVING, amounts, error_of, interrupts
-from langgraph_session_bridge.sessions.registry import Place, Registry
-from langgraph_session_bridge.sessions.states import Event
+from langgraph_session_bridge.sessions.newcomers import Newcomers
+from langgraph_session_bridge.sessions.noticing import FREE, MOVING, amounts, condensed
+from langgraph_session_bridge.sessions.prices import Pricing
+from langgraph_session_bridge.sessions.registry import Registry
 
 logger = logging.getLogger(__name__)
 
 TOUCH_INTERVAL_S = 5.0
 _PUBLISH_S = 0.1
-_STRANGER_S = 2.0
-"""How long a thread counts as unregistered; a session made by another process is followed after that."""
-_PULSES_PER_LIFETIME = 1 / 3
 _MOST_THREADS = 10_000
 _MOST = 2**53
+_MOST_MOVES = 200
+_MOST_CONDENSATIONS = 200
+"""Of one session that this process tells apart by name."""
 _CLOSE_S = 10.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _TRIES = 0.05, 2.0, 8
+_PULSES_PER_LIFETIME = 1 / 3
+_AGAIN_S = 5.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Followed:
-    """What is known of a thread in this process."""
-
-    tally: Tally
-    moves: deque[tuple[str, Mapping[str, Any]]] = field(default_factory=deque)
-    fresh: Counter[Path] = field(default_factory=Counter)
-    """What is not yet in the tally."""
-    session: Session | None = None
-    stranger_until: float = 0.0
-    touched_at: float = float("-inf")
-    working: asyncio.Task[None] | None = None
-    scheduled: bool = False
-    pulse: asyncio.TimerHandle | None = None
-    """When to look whether a run is still under way."""
+def nowhere(_: str, __: int) -> None:
+    """For a follower whose misses nobody counts."""
 
 
 class Follower:
@@ -69,18 +57,30 @@ class Follower:
         loop: Callable[[], asyncio.AbstractEventLoop],
         owner: str,
         runs_of: Callable[[str], Collection[str]],
+        *,
+        pricing: Pricing = FREE,
+        count: Callable[[str, int], None] = nowhere,
     ) -> None:
-        """Works on the loop that `loop` tells; `owner` names the process in the history of sessions.
+        """Follows for a process.
 
-        `runs_of` tells the runs of a thread that are under way here.
+        Args:
+            registry: The sessions.
+            loop: Tells the loop that it works on.
+            owner: Names the process in the history of sessions.
+            runs_of: Tells the runs of a thread that are under way here.
+            pricing: What requests cost.
+            count: Told of `missed_moves`.
         """
         self._registry, self._loop, self._owner, self._runs_of = registry, loop, owner, runs_of
+        self.pricing, self._count = pricing, count
         self._reset()
 
     def _reset(self) -> None:
-        self._known: OrderedDict[str, _Followed] = OrderedDict()
+        self._known: OrderedDict[str, Followed] = OrderedDict()
+        self._newcomers = Newcomers()
         self._lock = threading.Lock()
         self._closed = False
+        self._catching_up = CatchingUp(self._registry, self._owner, self._count)
         self._pid = os.getpid()
 
     @property
@@ -91,9 +91,15 @@ class Follower:
 
     def notice(self, name: str, thread_id: str, values: Mapping[str, Any]) -> None:
         """Takes an event, from any thread."""
-        added = amounts(name, values)
+        if self._is_stranger(thread_id):
+            return
+        added = amounts(name, values, self.pricing)
         if added:
             self._note(thread_id, added, (name, values) if name in MOVING else None)
+
+    def _is_stranger(self, thread_id: str) -> bool:
+        followed = self._known.get(thread_id)
+        return followed is not None and followed.stranger_until > time.monotonic()
 
     def _note(
         self, thread_id: str, added: Mapping[Path, int], move: tuple[str, Mapping[str, Any]] | None = None
@@ -105,15 +111,42 @@ class Follower:
             followed = self._of(thread_id)
             if self._closed or followed.stranger_until > time.monotonic():
                 return
-            followed.fresh.update(added)
+            for path, amount in added.items():
+                followed.fresh[path] = followed.fresh.get(path, 0) + amount
             if move is not None:
                 followed.moves.append(move)
+                if len(followed.moves) > _MOST_MOVES:
+                    followed.moves.pop(0)
+                    self._count("missed_moves", 1)
             self._schedule(thread_id, followed)
 
-    def stored(self, thread_id: str, ns: str, metadata: Mapping[str, Any]) -> None:
-        """A checkpoint was put: each of the graph itself that ends a super-step counts."""
-        if ns == "" and metadata.get("source") == "loop":
-            self._note(thread_id, {(COUNTERS, "steps"): 1})
+    def loaded(self, thread_id: str, ns: str, checkpoint: Checkpoint) -> None:
+        """A checkpoint was read from which a run may go on."""
+        if ns == "" and not self._is_stranger(thread_id):
+            self._newcomers.seen(thread_id, checkpoint)
+
+    def stored(self, thread_id: str, ns: str, parent: str, checkpoint: Checkpoint, metadata: Mapping[str, Any]) -> None:
+        """A checkpoint was put: each of the graph itself that ends a super-step counts, and so do its new messages."""
+        if ns != "" or self._is_stranger(thread_id):
+            return
+        found = {"steps": int(metadata.get("source") == "loop")}
+        found["messages"] = self._newcomers.added(thread_id, parent, checkpoint)
+        added: dict[Path, int] = {(COUNTERS, name): amount for name, amount in found.items() if amount}
+        if added:
+            self._note(thread_id, added)
+
+    def condensed(self, thread_id: str, condensation: Condensation) -> None:
+        """A condensation was archived; a second try after a crash, of this or another process, archives it again."""
+        path = condensed(condensation_key(condensation))
+        with self._lock:
+            names = self._of(thread_id).condensed
+            if path in names:
+                return
+            if len(names) < _MOST_CONDENSATIONS:
+                names[path] = None
+            else:
+                path = (COUNTERS, "condensations")
+        self._note(thread_id, {path: 1})
 
     def count(self, thread_id: str, added: Mapping[Path, int]) -> None:
         """Adds to what is counted of a session, from any thread.
@@ -128,15 +161,18 @@ class Follower:
     def learn(self, session: Session) -> None:
         """A session is known to be registered, as it is."""
         with self._lock:
-            followed = self._of(session.thread_id)
-            followed.stranger_until = 0.0
-            self._is(followed, session)
+            self._catching_up.learn()
+            followed = self._known.get(session.thread_id)
+            if followed is not None:  # else it is read when something is noticed of it
+                followed.stranger_until = 0.0
+                self._is(followed, registered(session))
 
-    def _is(self, followed: _Followed, session: Session | None) -> None:
+    def _is(self, followed: Followed, session: Registered | None) -> None:
         """What was counted of a session that was deleted is not counted of the next one in its thread."""
         known = followed.session
         if known is not None and session is not None and known.key != session.key:
-            followed.tally = Tally(self._owner, KIND, RECORD_ID)
+            followed.tally = None
+            followed.condensed.clear()
         followed.session = session
 
     def forget(self, thread_id: str) -> None:
@@ -154,7 +190,11 @@ class Follower:
             return True
 
     async def settle(self, thread_id: str) -> None:
-        """Returns when all that was noticed of a thread until now has been worked through; from any loop."""
+        """Returns when all that was noticed of a thread until now has been worked through; from any loop.
+
+        Raises:
+            UnavailableError: No server answers; it is worked through when one does.
+        """
         loop = self._loop()
         work = self._settled(thread_id)
         if loop is asyncio.get_running_loop():
@@ -170,7 +210,7 @@ class Follower:
             if followed.working is None:
                 self._start(thread_id)
             assert followed.working is not None
-            await asyncio.wait([followed.working])
+            await asyncio.shield(followed.working)
 
     async def close(self) -> None:
         """Works through what is left, and takes nothing more."""
@@ -178,29 +218,34 @@ class Follower:
             waiting = [thread_id for thread_id, each in self._known.items() if each.moves or each.fresh or each.working]
         try:
             async with asyncio.timeout(_CLOSE_S):
-                await asyncio.gather(*[self.settle(thread_id) for thread_id in waiting])
+                found = await asyncio.gather(*map(self.settle, waiting), return_exceptions=True)
         except TimeoutError:
-            logger.warning("What %d sessions did last is not stored: the servers do not answer.", len(waiting))
+            found = [TimeoutError()]
         self._closed = True
+        if any(isinstance(each, BaseException) for each in found):
+            missed = sum(len(each.moves) for each in self._known.values())
+            self._count("missed_moves", missed)
+            logger.warning("What some sessions did last is not stored (%d moves): the servers do not answer.", missed)
 
-    def _of(self, thread_id: str) -> _Followed:
+    def _of(self, thread_id: str) -> Followed:
         followed = self._known.get(thread_id)
         if followed is None:
-            followed = self._known[thread_id] = _Followed(tally=Tally(self._owner, KIND, RECORD_ID))
+            followed = self._known[thread_id] = Followed()
             idle = (name for name, each in self._known.items() if not (each.scheduled or each.working or each.fresh))
             if len(self._known) > _MOST_THREADS and (oldest := next(idle, None)) not in (None, thread_id):
                 del self._known[str(oldest)]
         self._known.move_to_end(thread_id)
         return followed
 
-    def _schedule(self, thread_id: str, followed: _Followed) -> None:
+    def _schedule(self, thread_id: str, followed: Followed, after_s: float | None = None) -> None:
         """Soon, so that what comes close together is stored together."""
         if followed.scheduled or followed.working is not None:
             return
         followed.scheduled = True
         loop = self._loop()
+        seconds = after_s if after_s is not None else 0 if followed.moves else _PUBLISH_S
         try:
-            loop.call_soon_threadsafe(loop.call_later, 0 if followed.moves else _PUBLISH_S, self._start, thread_id)
+            loop.call_soon_threadsafe(loop.call_later, seconds, self._start, thread_id)
         except RuntimeError:  # the loop was closed meanwhile
             followed.scheduled = False
 
@@ -214,61 +259,67 @@ class Follower:
             followed.scheduled = False
             if followed.working is None:
                 followed.working = asyncio.get_running_loop().create_task(self._work(thread_id, followed))
+                followed.working.add_done_callback(_noticed)
 
-    async def _work(self, thread_id: str, followed: _Followed) -> None:
+    async def _work(self, thread_id: str, followed: Followed) -> None:
+        """Works through what was noticed; what finds no server is kept, and tried again a little later."""
+        again_s = None
         try:
             await self._followed(thread_id, followed)
-        except SessionBridgeError as error:
-            logger.warning("Session of thread %r does not show all that its graph did: %s", thread_id, error)
-            followed.moves.clear()
-            followed.fresh.clear()
+        except UnavailableError as error:
+            again_s = _AGAIN_S
+            logger.warning("The session of thread %r is behind its graph: %s", thread_id, error)
+            raise
         finally:
             with self._lock:
                 followed.working = None
                 if followed.moves or followed.fresh:
-                    self._schedule(thread_id, followed)
+                    self._schedule(thread_id, followed, again_s)
 
-    async def _followed(self, thread_id: str, followed: _Followed) -> None:
+    async def _followed(self, thread_id: str, followed: Followed) -> None:
         if followed.session is None or any(name == "run.started" for name, _ in followed.moves):
-            self._is(followed, await _patiently(lambda: self._registry.of_thread(thread_id)))
+            found = await self._catching_up.found(thread_id)
+            self._is(followed, None if found is None else registered(found))
         session = followed.session
         if session is None:
             with self._lock:
                 self._known.pop(thread_id, None)
-                self._of(thread_id).stranger_until = time.monotonic() + _STRANGER_S
+                self._of(thread_id).stranger_until = time.monotonic() + STRANGER_S
             followed.moves.clear()
             followed.fresh.clear()
             return
-        while followed.moves:
-            name, values = followed.moves[0]
-            moved = await _patiently(partial(self._move, thread_id, name, values))
-            followed.session = session = moved or session
-            followed.moves.popleft()
         touching, moment = session.is_open and self.may_touch(thread_id), CLOCK()
         if touching:
             session = await self._as_it_is(thread_id, followed, session)
-        facets = []
         with self._lock:
-            added, followed.fresh = followed.fresh, Counter()
+            added, followed.fresh = followed.fresh, {}
+        facets = []
         if added:
-            followed.tally.count(added)
-            facets.append(followed.tally.totals())
+            tally = followed.tally = followed.tally or Tally(self._owner, KIND, RECORD_ID)
+            tally.count(added)
+            facets.append(tally.totals())
         if touching and session.is_open:
-            facets.append(touch_facet(life_of(session), moment))
+            facets.append(touch_facet(session, moment))
         if facets:
             await self._registry.store.merge(thread_id, facets)
+        while followed.moves:
+            name, values = followed.moves[0]
+            moved = await self._catching_up.moved(thread_id, name, values)
+            if moved is not None:
+                followed.session = registered(moved)
+            followed.moves.pop(0)
         self._keep_alive(thread_id, followed, session)
 
-    async def _as_it_is(self, thread_id: str, followed: _Followed, session: Session) -> Session:
+    async def _as_it_is(self, thread_id: str, followed: Followed, session: Registered) -> Registered:
         """Another process may have changed its lifetime, which goes into what says that it is active."""
         with contextlib.suppress(UnavailableError):
             found = await self._registry.of_thread(thread_id)
             if found is not None:
-                self._is(followed, found)
-                return found
+                session = registered(found)
+                self._is(followed, session)
         return session
 
-    def _keep_alive(self, thread_id: str, followed: _Followed, session: Session) -> None:
+    def _keep_alive(self, thread_id: str, followed: Followed, session: Registered) -> None:
         """A run is activity for as long as it lasts: what it did is looked at again before the session could expire."""
         if session.idle_ttl_s is None or followed.pulse is not None or not self._runs_of(thread_id):
             return
@@ -281,31 +332,8 @@ class Follower:
         loop = asyncio.get_running_loop()
         followed.pulse = loop.call_later(max(_PUBLISH_S, session.idle_ttl_s * _PULSES_PER_LIFETIME), again)
 
-    async def _move(self, thread_id: str, name: str, values: Mapping[str, Any]) -> Session | None:
-        """Does to the session what its graph did, unless its status is none that this changes."""
-        place, at = Place(session_id=thread_id), values["at"]
-        try:
-            if name == "session.paused":
-                waiting = interrupts(values, at)
-                return await self._transition(place, "interrupt", lambda _: {"pending_interrupts": waiting})
-            if name == "session.error":
-                error = error_of(values, at)
-                return await self._transition(place, "fail", lambda _: {"last_error": error}, error.type)
-            return await self._transition(place, "run" if name == "run.started" else "resume", None)
-        except (InvalidTransitionError, LookupError):
-            return None
 
-    async def _transition(self, place: Place, event: Event, also: Any, reason: str | None = None) -> Session:
-        return await self._registry.transition(place, event, actor=self._owner, also=also, reason=reason)
-
-
-async def _patiently(call: Callable[[], Any]) -> Any:
-    """What a call returns, once the servers answer; for a while."""
-    pause = _FIRST_PAUSE_S
-    for _ in range(_TRIES):
-        try:
-            return await call()
-        except UnavailableError:
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
-    return await call()
+def _noticed(task: asyncio.Task[None]) -> None:
+    """Who settles is told of an error; nobody may have been settling."""
+    if not task.cancelled():
+        task.exception()

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from langgraph_session_bridge.records.audio.counting import CLOCK, read_totals
-from langgraph_session_bridge.sessions.models import Counters, Life, ModelUsage, Session, expiry
+from langgraph_session_bridge.records.audio.counting import CLOCK, Path, read_totals
+from langgraph_session_bridge.sessions.models import Counters, Lasting, Life, ModelUsage, Session, expiry
 from langgraph_session_bridge.sessions.states import Status
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 
 KIND = RECORD_ID = "session"
 LIFE, TOUCH = "life", "touch"
-COUNTERS, USAGE = "counters", "usage"
+COUNTERS, USAGE, CONDENSING, CONDENSED = "counters", "usage", "condensing", "condensed"
+"""First names of totals: counters, usage of models in turns and for summaries, and condensations by their names."""
 
 WAITING: tuple[Status, ...] = ("created", "paused")
 """What a session is that its schedule is for."""
@@ -45,8 +46,13 @@ def time_of(micros: int) -> datetime:
 
 
 def life_facet(life: Life) -> Facet:
-    """What is swapped; `alias` finds a session whose id is not its thread's, `due` one that waits for its time."""
-    value = life.model_dump(by_alias=True, include=set(Life.model_fields) | set(life.model_extra or ()))
+    """What is swapped, without what is as by default.
+
+    `alias` finds a session whose id is not its thread's, `due` one that waits for its time.
+    """
+    own = set(Life.model_fields) | set(life.model_extra or ())
+    value = life.model_dump(by_alias=True, include=own, exclude_defaults=True)
+    value |= {"schema_version": life.schema_version, "status": life.status, "rev": life.rev}
     if life.session_id != life.thread_id:
         value["alias"] = life.session_id
     if life.scheduled_for is not None and life.status in WAITING:
@@ -54,7 +60,7 @@ def life_facet(life: Life) -> Facet:
     return Facet(kind=KIND, id=RECORD_ID, name=LIFE, rank=life.rev, value=value)
 
 
-def touch_facet(life: Life, moment: int | None = None) -> Facet:
+def touch_facet(life: Lasting, moment: int | None = None) -> Facet:
     """That something happens, and when the session may expire after it.
 
     Args:
@@ -74,23 +80,14 @@ def touch_facet(life: Life, moment: int | None = None) -> Facet:
 def session_of(record: StoredRecord) -> Session:
     """The session that a record is."""
     life = {name: value for name, value in record[LIFE].items() if name not in _DERIVED}
-    counters: dict[str, int] = {}
-    usage: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for path, total in read_totals(record).items():
-        if path[0] == COUNTERS and len(path) == 2:
-            counters[path[1]] = total
-        elif path[0] == USAGE and len(path) == 4:
-            usage[path[1].removeprefix("="), path[2].removeprefix("=")][path[3]] = total
-    counters["turns"] = counters.get("turns", 0) + max(0, counters.get("runs", 0) - counters.get("resumes", 0))
+    totals = read_totals(record)
     return Session.model_validate(
         {
             **life,
             "last_activity_at": record[TOUCH].get("at", life["created_at"]),
-            "counters": Counters(**counters),
-            "usage": [
-                ModelUsage(provider=provider, model=model, **amounts)
-                for (provider, model), amounts in sorted(usage.items())
-            ],
+            "counters": _counters(totals),
+            "usage": _usage(totals, USAGE),
+            "condenser_usage": _usage(totals, CONDENSING),
         }
     )
 
@@ -117,6 +114,23 @@ def traces(records: Iterable[StoredRecord], user_id: str | None, session_id: str
         for record in records
         if user_id in (None, record[LIFE].get("user_id")) and session_id in (None, record[LIFE].get("session_id"))
     ]
+
+
+def _counters(totals: Mapping[Path, int]) -> Counters:
+    counted = {path[1]: total for path, total in totals.items() if path[0] == COUNTERS and len(path) == 2}
+    turns = max(0, counted.get("runs", 0) - counted.get("resumes", 0))
+    condensations = sum(path[0] == CONDENSED for path in totals)  # by name: a second try after a crash is the same one
+    for name, also in (("turns", turns), ("condensations", condensations)):
+        counted[name] = counted.get(name, 0) + also
+    return Counters(**counted)
+
+
+def _usage(totals: Mapping[Path, int], of: str) -> list[ModelUsage]:
+    found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for path, total in totals.items():
+        if path[0] == of and len(path) == 4:
+            found[path[1].removeprefix("="), path[2].removeprefix("=")][path[3]] = total
+    return [ModelUsage(provider=who[0], model=who[1], **amounts) for who, amounts in sorted(found.items())]
 
 
 def life_of(session: Session) -> Life:

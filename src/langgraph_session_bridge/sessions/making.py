@@ -12,7 +12,7 @@ from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.describing import fields_of
-from langgraph_session_bridge.sessions.keeping import life_of, position, time_of, touch_facet
+from langgraph_session_bridge.sessions.keeping import position, time_of, touch_facet
 from langgraph_session_bridge.sessions.models import Fields, Life, Parent, Session
 from langgraph_session_bridge.sessions.moving import Moving
 from langgraph_session_bridge.sessions.templates import Templates
@@ -143,7 +143,7 @@ class Making(Moving):
         """Notes that a session is active; `moment` is from before it was read."""
         if not self._context.follower.may_touch(session.thread_id):
             return False
-        await self._context.registry.store.merge(session.thread_id, [touch_facet(life_of(session), moment)])
+        await self._context.registry.store.merge(session.thread_id, [touch_facet(session, moment)])
         return True
 
     def delete(self, session: SessionLike) -> Call[bool]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Self, Unpack
 
 from langgraph_session_bridge.checkpoint.hooks import Hooks
+from langgraph_session_bridge.condense.record_archive import RecordArchive
 from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.records.audio.counting import CLOCK
@@ -15,19 +16,21 @@ from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.alone import store_of
+from langgraph_session_bridge.sessions.analytics import Analysing
 from langgraph_session_bridge.sessions.anonymising import Anonymising
 from langgraph_session_bridge.sessions.appending import Appending
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
 from langgraph_session_bridge.sessions.erasing import Erasing
-from langgraph_session_bridge.sessions.following import Follower
+from langgraph_session_bridge.sessions.following import Follower, nowhere
 from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.leasing import Leases
 from langgraph_session_bridge.sessions.listing import Listing
 from langgraph_session_bridge.sessions.looking import Looking
 from langgraph_session_bridge.sessions.merging import Merging
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
+from langgraph_session_bridge.sessions.prices import Prices, priced
 from langgraph_session_bridge.sessions.registry import Registry, noted
 from langgraph_session_bridge.sessions.removing import Lifetimes
 from langgraph_session_bridge.sessions.rewinding import Rewinding
@@ -44,6 +47,7 @@ class SessionManager(
     Appending,
     Looking,
     Listing,
+    Analysing,
     Leases,
     Sweeping,
     Erasing,
@@ -76,6 +80,8 @@ class SessionManager(
         backing: Backing | None = None,
         idle_ttl_s: float | None = None,
         hard_ttl_s: float | None = None,
+        prices: Prices | None = None,
+        count: Callable[[str, int], None] = nowhere,
     ) -> None:
         """Manages the sessions of a store.
 
@@ -88,6 +94,8 @@ class SessionManager(
             backing: What sessions consist of besides their entry in the store: checkpoints, records, messages.
             idle_ttl_s: Sessions that are made without one expire when nothing happened for so long; never by default.
             hard_ttl_s: Likewise, so long after they were made.
+            prices: What models cost; see `prices.Prices`.
+            count: Told of `missed_moves`: changes of a status that could not be stored.
         """
         self._own_loop = OwnLoop() if runner is None else None
         serving: Runner = runner or self._own_loop or OwnLoop()
@@ -95,7 +103,7 @@ class SessionManager(
         self._context = Context(
             registry=registry,
             runner=serving,
-            follower=Follower(registry, lambda: serving.home, actor, runs_of),
+            follower=Follower(registry, lambda: serving.home, actor, runs_of, pricing=priced(prices), count=count),
             new_id=id_factory,
             actor=actor,
             runs_of=runs_of,
@@ -248,10 +256,12 @@ class SessionManager(
 
     # Following, and closing
 
-    def follow(self, listeners: Listeners, hooks: Hooks) -> None:
-        """Lets sessions follow what a recorder notices and a saver stores; a bridge does this by itself."""
-        listeners.tap(self._context.follower.notice)
-        hooks.after_put = self._context.follower.stored
+    def follow(self, listeners: Listeners, hooks: Hooks, archive: RecordArchive) -> None:
+        """Lets sessions follow what a recorder notices and a saver and condensers store; a bridge does it by itself."""
+        follower = self._context.follower
+        listeners.tap(follower.notice)
+        hooks.after_get, hooks.after_put = follower.loaded, follower.stored
+        archive.after_keep = follower.condensed
 
     async def aclose(self) -> None:
         """Stores what was counted and closes the store; a bridge does this by itself."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, traces
-from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.sessions.compact import Compact, is_plain, rough_bounds
+from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, overdue, traces
+from langgraph_session_bridge.sessions.search import DUE, Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.gates import Mode
 
@@ -36,7 +40,7 @@ class MemorySessionStore:
         if max_sessions < 1 or cleanup_interval_s <= 0:
             raise InvalidInputError("max_sessions must be at least 1, and cleanup_interval_s over 0.")
         self._most, self._interval_s, self._now = max_sessions, cleanup_interval_s, now
-        self._records: dict[str, StoredRecord] = {}
+        self._records: dict[str, Compact] = {}
         self._names: dict[str, str] = {}
         self._lock = threading.Lock()
         self._cleaned = time.monotonic()
@@ -45,7 +49,8 @@ class MemorySessionStore:
 
     async def read(self, thread_id: str) -> StoredRecord | None:
         """The session of a thread."""
-        return self._records.get(thread_id)
+        found = self._records.get(thread_id)
+        return None if found is None else found.record()
 
     async def named(self, session_id: str) -> str | None:
         """The thread of a session of another name."""
@@ -54,13 +59,11 @@ class MemorySessionStore:
     async def swap(self, thread_id: str, life: Facet, expected: int, also: Sequence[Facet]) -> bool:
         """Replaces what changes by compare-and-set."""
         with self._lock:
-            record = self._records.get(thread_id)
-            if (record.ranks[LIFE] if record is not None else 0) != expected:
+            known = self._records.get(thread_id)
+            if (known.rev if known is not None else 0) != expected:
                 return False
-            record = record or StoredRecord(thread_id=thread_id, kind=KIND, id=RECORD_ID)
-            for facet in (life, *also):
-                record = record.with_facet(facet)
-            self._records[thread_id] = record
+            empty = StoredRecord(thread_id=thread_id, kind=KIND, id=RECORD_ID)
+            self._keep(thread_id, empty if known is None else known.record(), [life, *also])
             if "alias" in life.value:
                 self._names.setdefault(life.value["alias"], thread_id)
             self._make_room()
@@ -69,25 +72,44 @@ class MemorySessionStore:
     async def merge(self, thread_id: str, facets: Sequence[Facet]) -> None:
         """Merges facets, if there is such a session."""
         with self._lock:
-            record = self._records.get(thread_id)
-            if record is not None:
-                for facet in facets:
-                    record = record.with_facet(facet)
-                self._records[thread_id] = record
+            known = self._records.get(thread_id)
+            if known is not None:
+                self._keep(thread_id, known.record(), facets)
             self._make_room()
+
+    def _keep(self, thread_id: str, record: StoredRecord, facets: Sequence[Facet]) -> None:
+        for facet in facets:
+            record = record.with_facet(facet)
+        user_id = record[LIFE].get("user_id")
+        self._records[thread_id] = Compact(record, None if user_id is None else sys.intern(str(user_id)))
 
     async def find(self, search: Search) -> list[StoredRecord]:
         """Sessions that match, in order."""
-        found = sorted(filter(search.holds, self._snapshot()), key=search.key, reverse=search.descending)
+        if search.order == DUE:
+            waiting = (each.record() for each in self._matching(search))
+            return sorted(filter(search.holds, waiting), key=search.key)[: search.limit]
+        found: list[StoredRecord] = []
+        for _, same in groupby(self._matching(search), key=_time_of(search)):
+            records = [each.record() for each in same]
+            found += sorted(filter(search.holds, records), key=search.key, reverse=search.descending)
+            if len(found) >= search.limit:
+                break
         return found[: search.limit]
 
     async def count(self, search: Search) -> Mapping[str, int]:
         """How many match, by status."""
-        return Counter(record[LIFE]["status"] for record in self._snapshot() if search.holds(record))
+        matching = self._matching(search)
+        if is_plain(search):
+            return Counter(each.status for each in matching)
+        return Counter(each.status for each in matching if search.holds(each.record()))
 
-    def _snapshot(self) -> list[StoredRecord]:
+    def _matching(self, search: Search) -> list[Compact]:
+        """What may match, in order of time."""
         with self._lock:
-            return list(self._records.values())
+            kept = list(self._records.values())
+        bounds = rough_bounds(search)
+        found = [each for each in kept if each.may_match(search, bounds)]
+        return sorted(found, key=_time_of(search), reverse=search.descending)
 
     async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
         """Nothing is put here."""
@@ -106,7 +128,7 @@ class MemorySessionStore:
         self, until: datetime, *, since: datetime | None = None, user_id: str | None = None, limit: int = 100
     ) -> list[StoredRecord]:
         """Looks at all of them."""
-        return overdue(self._snapshot(), until, since=since, user_id=user_id)[:limit]
+        return overdue(self._all(), until, since=since, user_id=user_id)[:limit]
 
     async def active_at(self, thread_id: str) -> datetime | None:
         """Nothing but sessions is kept here."""
@@ -114,21 +136,21 @@ class MemorySessionStore:
 
     async def era(self, thread_id: str) -> str:
         """The position of the session by age, which no two share."""
-        record = self._records.get(thread_id)
-        return "" if record is None else str(record[LIFE]["key"])
+        known = self._records.get(thread_id)
+        return "" if known is None else str(known.record()[LIFE]["key"])
 
     async def delete(self, thread_id: str, era: str | None = None) -> bool:
         """Forgets a session."""
         with self._lock:
-            record = self._records.get(thread_id)
-            if record is None or era not in (None, record[LIFE]["key"]):
+            known = self._records.get(thread_id)
+            if known is None or era not in (None, known.record()[LIFE]["key"]):
                 return False
             self._forget(thread_id)
         return True
 
     async def traces(self, *, user_id: str | None = None, session_id: str | None = None) -> list[StoredRecord]:
         """Looks at all of them."""
-        return traces(self._snapshot(), user_id, session_id)
+        return traces(self._all(), user_id, session_id)
 
     async def census(self, thread_id: str) -> Mapping[str, int]:
         """One, or nothing."""
@@ -149,22 +171,32 @@ class MemorySessionStore:
         """How full it is."""
         return {"sessions": len(self._records), "max_sessions": self._most, "evicted": self.evicted}
 
+    def _all(self) -> list[StoredRecord]:
+        with self._lock:
+            kept = list(self._records.values())
+        return [each.record() for each in kept]
+
     def _make_room(self) -> None:
         if time.monotonic() - self._cleaned >= self._interval_s:
             self.cleaned += self._clean()
         while len(self._records) > self._most:
-            oldest = min(self._records, key=lambda thread_id: self._records[thread_id].ranks.get(TOUCH, 0))
+            oldest = min(self._records, key=lambda thread_id: self._records[thread_id].active)
             self._forget(oldest)
             self.evicted += 1
 
     def _clean(self) -> int:
         self._cleaned, now = time.monotonic(), self._now()
-        over = [name for name, record in self._records.items() if (record[TOUCH].get("expires_at") or now) < now]
+        over = [name for name, record in self._records.items() if (record.expires_at or now) < now]
         for thread_id in over:
             self._forget(thread_id)
         return len(over)
 
     def _forget(self, thread_id: str) -> None:
-        record = self._records.pop(thread_id, None)
+        known = self._records.pop(thread_id, None)
+        record = None if known is None else known.record()
         if record is not None and self._names.get(alias := record[LIFE].get("alias", "")) == thread_id:
             del self._names[alias]
+
+
+def _time_of(search: Search) -> Callable[[Compact], int]:
+    return attrgetter("born" if search.facet == LIFE else "active")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -75,20 +75,25 @@ class LastError(_Model):
 
 
 class Counters(_Model):
-    """How often things happened, as all processes together counted them."""
+    """How often things happened, as all processes together counted them: each once, or not at all (never twice)."""
 
     turns: int = 0
     """Runs that did not go on with an earlier one."""
     steps: int = 0
+    """Checkpoints of the graph itself that ended a super-step."""
     runs: int = 0
     messages: int = 0
+    """That came into the state of the graph itself, whoever said them; neither summaries nor what is removed count."""
     tool_calls: int = 0
+    """Executions: a retry, and what ran again after an interrupt, is one more, as in the records."""
     tool_errors: int = 0
     injections: int = 0
     interrupts: int = 0
     resumes: int = 0
     errors: int = 0
+    """Runs that failed."""
     condensations: int = 0
+    """That were archived, by whatever condenser."""
 
 
 class ModelUsage(_Model):
@@ -154,6 +159,14 @@ class Session(Life):
     last_activity_at: datetime
     counters: Counters = Field(default_factory=Counters)
     usage: list[ModelUsage] = Field(default_factory=list)
+    """Of the turns."""
+    condenser_usage: list[ModelUsage] = Field(default_factory=list)
+    """Of summaries, which is not in `usage`."""
+
+    @property
+    def cost_microunits(self) -> int:
+        """What all of it cost, in millionths of the currency of the prices that were given."""
+        return sum(used.cost_microunits for used in (*self.usage, *self.condenser_usage))
 
     @property
     def expires_at(self) -> datetime | None:
@@ -175,6 +188,7 @@ class SessionReport(_Model):
     """From its start (or creation) to its end."""
     counters: Counters
     usage: list[ModelUsage]
+    condenser_usage: list[ModelUsage] = Field(default_factory=list)
     evaluation: dict[str, Any]
 
 
@@ -286,7 +300,22 @@ class Fields(TypedDict, total=False):
     scheduled_for: datetime | None
 
 
-def expiry(life: Life, active_at: datetime) -> datetime | None:
+class Lasting(Protocol):
+    """What decides on how long a session is kept."""
+
+    @property
+    def thread_id(self) -> str: ...  # noqa: D102
+    @property
+    def created_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def idle_ttl_s(self) -> float | None: ...  # noqa: D102
+    @property
+    def hard_ttl_s(self) -> float | None: ...  # noqa: D102
+    @property
+    def pinned(self) -> bool: ...  # noqa: D102
+
+
+def expiry(life: Lasting, active_at: datetime) -> datetime | None:
     """When a session may be expired that was last active then."""
     if life.pinned:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.ending import EndHook, report_of
 from langgraph_session_bridge.sessions.models import Session, SessionReport
 from langgraph_session_bridge.sessions.registry import transitioned
-from langgraph_session_bridge.sessions.resuming import Resumption, Verdict, refuse, restored, verdict
+from langgraph_session_bridge.sessions.resuming import Restored, Resumption, Verdict, refuse, restored, verdict
 from langgraph_session_bridge.sessions.states import Event, target
 
 if TYPE_CHECKING:
@@ -101,19 +102,25 @@ class Moving:
     ) -> Resumption:
         context = self._context
         said = ids.name("reason", reason)
+        reading: list[asyncio.Task[Restored]] = []
 
         def change(found: Session) -> Mapping[str, Any]:
             refuse(found, verdict(found, now=datetime.now(UTC), max_age_s=max_age_s, force=force))
+            if context.backing is not None and not reading:  # while the status is stored
+                reading.append(asyncio.create_task(restored(context.backing, found, channels)))
             if found.status not in ("paused", "error"):
                 return {}
             return transitioned(found, "resume", "active", actor=actor or context.actor, reason=said)
 
-        resumed = await context.registry.change(context.place(session, rev), change)
-        await context.registry.mend(resumed)
-        context.follower.learn(resumed)
-        if context.backing is None:
-            return Resumption(session=resumed)
-        return Resumption(session=resumed, **dict(await restored(context.backing, resumed, channels)))
+        try:
+            resumed = await context.registry.change(context.place(session, rev), change)
+            await context.registry.mend(resumed)
+            context.follower.learn(resumed)
+            found = await reading[0] if reading else Restored()
+        finally:
+            for task in reading:
+                task.cancel()
+        return Resumption(session=resumed, **dict(found))
 
     def try_resume(
         self, session: SessionLike, *, max_age_s: float | None = None, force: bool = False

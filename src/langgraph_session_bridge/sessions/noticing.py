@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from langgraph_session_bridge.records.audio.counting import Path
-from langgraph_session_bridge.sessions.keeping import COUNTERS, USAGE
+from langgraph_session_bridge.sessions.keeping import CONDENSED, CONDENSING, COUNTERS, USAGE
 from langgraph_session_bridge.sessions.models import LastError, PendingInterrupt
+from langgraph_session_bridge.sessions.prices import Pricing
+
+SUMMARIZATION = "summarization"
+"""Purpose of a request that writes a summary, by our condensers as by LangChain's."""
+FREE = Pricing(None)
 
 COUNTED: Mapping[str, tuple[str, ...]] = {
     "run.started": ("runs",),
@@ -20,28 +26,45 @@ COUNTED: Mapping[str, tuple[str, ...]] = {
     "context.injected": ("injections",),
 }
 MOVING = ("run.started", "session.paused", "session.resumed", "session.error")
-_USAGE = {"input_tokens": "input_tokens", "output_tokens": "output_tokens", "total_tokens": "total_tokens"}
+_USAGE = {
+    "input_tokens": ("input_tokens", "prompt_tokens"),
+    "output_tokens": ("output_tokens", "completion_tokens"),
+    "total_tokens": ("total_tokens",),
+}
+"""By what chat models, and models for text, report."""
 _DETAILS = {
     "cached_input_tokens": ("input_token_details", "cache_read"),
     "reasoning_tokens": ("output_token_details", "reasoning"),
 }
 
 
-def amounts(name: str, values: Mapping[str, Any]) -> dict[Path, int]:
+def amounts(name: str, values: Mapping[str, Any], pricing: Pricing = FREE) -> dict[Path, int]:
     """What an event adds to the totals; nothing, if it is none that is counted."""
-    if name not in COUNTED and name != "model.used":
-        return {}
-    if name != "model.used":
-        return {(COUNTERS, counter): 1 for counter in COUNTED[name]}
+    if name == "model.used":
+        return _used(values, pricing)
+    added = COUNTED.get(name, ())
+    if name in ("tool.completed", "tool.failed") and values.get("origin") == "message":
+        added = ("tool_calls", *added)  # answered without running, so that no start was told
+    return {(COUNTERS, counter): 1 for counter in added}
+
+
+def _used(values: Mapping[str, Any], pricing: Pricing) -> dict[Path, int]:
     data = values.get("data") or {}
     usage = data.get("usage") or {}
-    who = (USAGE, f"={data.get('provider') or ''}"[:200], f"={data.get('model') or ''}"[:200])
-    found: dict[Path, int] = {(*who, "requests"): 1}
+    found = {"requests": 1}
     for ours, theirs in _USAGE.items():
-        found[*who, ours] = _amount(usage.get(theirs))
+        found[ours] = next(filter(None, (_amount(usage.get(name)) for name in theirs)), 0)
     for ours, (group, detail) in _DETAILS.items():
-        found[*who, ours] = _amount((usage.get(group) or {}).get(detail))
-    return {path: amount for path, amount in found.items() if amount}
+        found[ours] = _amount((usage.get(group) or {}).get(detail))
+    provider, model = str(data.get("provider") or ""), str(data.get("model") or "")
+    found["cost_microunits"] = pricing.cost(provider, model, found)
+    group = CONDENSING if data.get("purpose") == SUMMARIZATION else USAGE
+    return {(group, f"={provider}"[:200], f"={model}"[:200], path): amount for path, amount in found.items() if amount}
+
+
+def condensed(thread_record: str) -> Path:
+    """Names the total of one condensation, which is 1 however often it is counted."""
+    return CONDENSED, hashlib.blake2b(thread_record.encode(), digest_size=6).hexdigest()
 
 
 def _amount(value: Any) -> int:

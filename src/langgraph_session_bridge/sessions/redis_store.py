@@ -119,7 +119,7 @@ class RedisSessionStore:
         for facet in facets:
             args += [facet.name, facet.rank, json.dumps(facet.value, default=_text, separators=(",", ":"))]
         keys = [self._session(thread_id), *sets, self._names]
-        return bool(await self._redis().command("EVAL", _WRITE, len(keys), *keys, *args))
+        return bool(await self._redis().script(_WRITE, keys, args))
 
     def _lifetime_ms(self, facets: Sequence[Facet]) -> int | str:
         """How long the session is kept from now on, if what is written says that it was active."""
@@ -193,7 +193,7 @@ class RedisSessionStore:
         found: list[StoredRecord] = []
         if search.order == DUE:
             return sorted([record async for record in self._matching(search)], key=search.key)[: search.limit]
-        async with aclosing(self._matching(search)) as matching:
+        async with aclosing(self._matching(search, search.limit)) as matching:
             async for record in matching:
                 found.append(record)
                 if len(found) >= search.limit:
@@ -204,10 +204,13 @@ class RedisSessionStore:
         """Walks the whole set."""
         return Counter([record[LIFE]["status"] async for record in self._matching(search)])
 
-    async def _matching(self, search: Search) -> AsyncGenerator[StoredRecord, None]:
-        """In order, from where `after` says; what is gone, or another user's by now, is taken out of the set."""
+    async def _matching(self, search: Search, first: int = _CHUNK) -> AsyncGenerator[StoredRecord, None]:
+        """In order, from where `after` says, `first` of them first.
+
+        What is gone, or another user's by now, is taken out of the set.
+        """
         key = self._set(search.facet, search.user_id)
-        async for members in self._members(key, search):
+        async for members in self._members(key, search, first):
             records = await self._read([member.decode().split(".", 1)[1] for member in members])
             stale = []
             for member, record in zip(members, records, strict=True):
@@ -218,7 +221,7 @@ class RedisSessionStore:
             if stale:
                 await self._redis().command("ZREM", key, *stale)
 
-    async def _members(self, key: str, search: Search) -> AsyncGenerator[list[bytes], None]:
+    async def _members(self, key: str, search: Search, size: int) -> AsyncGenerator[list[bytes], None]:
         """Members of a sorted set, some at a time; the next are those past the score of the last ones."""
         bounds, redis = search.bounds(search.facet), self._redis()
         lowest = int(max(bounds.get("$gte", ""), bounds.get("$gt", ""))[:16] or "0", 16)
@@ -227,14 +230,15 @@ class RedisSessionStore:
         seen: list[bytes] = []
         while True:
             turned = reversed(ends) if search.descending else ends
-            flat = await redis.command(verb, key, *turned, "WITHSCORES", "LIMIT", len(seen), _CHUNK)
+            flat = await redis.command(verb, key, *turned, "WITHSCORES", "LIMIT", len(seen), size)
             pairs = flat if flat and isinstance(flat[0], list) else list(zip(flat[::2], flat[1::2], strict=True))
             if not pairs:
                 return
             yield [member for member, _ in pairs]
-            last = pairs[-1][1]
-            ends[1 if search.descending else 0] = int(float(last))
-            seen = [member for member, score in pairs if score == last]
+            size, last = _CHUNK, int(float(pairs[-1][1]))
+            before, ends[1 if search.descending else 0] = ends[1 if search.descending else 0], last
+            ties = [member for member, score in pairs if int(float(score)) == last]
+            seen = [*seen, *ties] if before == last else ties
 
     async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
         """Nothing is put here."""

@@ -11,16 +11,24 @@ from langgraph.types import Interrupt
 from pydantic import BaseModel, ConfigDict, Field
 
 from langgraph_session_bridge.errors import NotResumableError
+from langgraph_session_bridge.records import contexts, tools
 from langgraph_session_bridge.records.audio.models import AudioSessionMetadata
+from langgraph_session_bridge.records.audio.reading import KIND as AUDIO
+from langgraph_session_bridge.records.audio.reading import read_audio
 from langgraph_session_bridge.records.models import ContextInjectionRecord, ToolExecutionRecord
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.models import Session
+from langgraph_session_bridge.storage.facets import StoredRecord
 from langgraph_session_bridge.storage.losses import Loss
 
 Reason = Literal["ended", "expired", "past its lifetime", "too old", "error"]
 """Why a session cannot be resumed."""
 
 _INTERRUPT, _ROOT = "__interrupt__", "__root__"
+_OUTSTANDING: Mapping[str, Any] = {
+    "$or": [{"open": True}, {"k": tools.KIND, "f.end.status": "unknown"}, {"k": AUDIO}],
+}
+"""What holds in MongoDB of calls and contexts without an end, calls that were cut off, and audio."""
 
 
 class Verdict(BaseModel):
@@ -103,12 +111,13 @@ async def restored(backing: Backing, session: Session, channels: Collection[str]
     A `DeltaChannel` is as it is stored; `graph.aget_state` tells its value.
     """
     thread_id, ledger = session.thread_id, backing.ledger
-    head, unknown, queued, audio = await asyncio.gather(
-        backing.saver.aget_tuple({"configurable": {"thread_id": thread_id}}),
-        ledger.unknown_tool_calls(thread_id),
-        ledger.context_injections(thread_id, status="queued"),
-        ledger.audio(thread_id),
+    head, found = await asyncio.gather(
+        backing.saver.aget_tuple({"configurable": {"thread_id": thread_id}}), _outstanding(backing, thread_id)
     )
+    kinds = {record.kind for record in found}
+    unknown = await ledger.unknown_tool_calls(thread_id) if tools.KIND in kinds else []
+    queued = await ledger.context_injections(thread_id, status="queued") if contexts.KIND in kinds else []
+    audio = [read_audio(record) for record in found if record.kind == AUDIO]
     losses = backing.saver._runtime.shared.witness.losses
     return Restored(
         checkpoint_id=head.checkpoint["id"] if head is not None else None,
@@ -119,6 +128,19 @@ async def restored(backing: Backing, session: Session, channels: Collection[str]
         audio=audio[0] if audio else None,
         losses=[loss for loss in losses if loss.until >= session.created_at.timestamp()],
     )
+
+
+async def _outstanding(backing: Backing, thread_id: str) -> list[StoredRecord]:
+    """All records that matter, by one question: most sessions have none."""
+    store = (await backing.saver._runtime.pipeline()).records
+    kinds = (tools.KIND, contexts.KIND, AUDIO)
+    return [record async for record in store.find(thread_id, kinds, query=_OUTSTANDING, keep=_is_outstanding)]
+
+
+def _is_outstanding(record: StoredRecord) -> bool:
+    if record.kind == AUDIO or "end" not in record:
+        return True
+    return record.kind == tools.KIND and record["end"].get("status") == "unknown"
 
 
 def state_of(values: Mapping[str, Any], channels: Collection[str] | None = None) -> dict[str, Any]:

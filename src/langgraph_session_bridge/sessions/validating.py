@@ -17,6 +17,7 @@ from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.records.settling import OPEN, is_open
 from langgraph_session_bridge.records.tools import KIND
 from langgraph_session_bridge.sessions.context import Context
+from langgraph_session_bridge.sessions.mending import mended
 from langgraph_session_bridge.sessions.models import Session, Validation
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.pool import Snapshot
@@ -32,7 +33,9 @@ class Validating:
     def validate(self, session: SessionLike) -> Call[Validation]:
         """Whether a session is there, open, within its lifetime, and all of it can be read.
 
-        It changes nothing, and does not raise because something is wrong with the session.
+        It does not raise because something is wrong with the session, and changes one thing alone: a session that is
+        behind its graph, because its process died before it could tell, comes to say that it waits for somebody, or
+        failed, if nobody runs it.
 
         Raises:
             UnavailableError: A server did not answer.
@@ -45,6 +48,7 @@ class Validating:
             found = await self._context.registry.get(place)
         except SessionNotFoundError:
             return Validation(session_id=place.session_id, valid=False, reasons=["not found"])
+        found = await mended(self._context, found)
         reasons: list[str] = []
         if not found.is_open:
             reasons.append(found.status)

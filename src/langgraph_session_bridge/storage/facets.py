@@ -200,3 +200,22 @@ def unpacked(raw: bytes) -> list[Facet]:
         Facet(kind=kind, id=record_id, name=name, rank=rank, value=bson.decode(value, _AWARE))
         for kind, record_id, name, rank, value in rows
     ]
+
+
+def encoded(record: StoredRecord) -> bytes:
+    """The BSON of all facets of a record, for whoever knows its thread, kind and id.
+
+    Raises:
+        InvalidTypeError: A value is nothing that BSON can hold.
+    """
+    try:
+        return bson.encode({"r": record.ranks, "f": record.facets})
+    except (InvalidDocument, OverflowError, TypeError, UnicodeError) as error:
+        raise InvalidTypeError(f"{record.kind} record {record.id[:80]!r} cannot be stored: {error}") from error
+
+
+def decoded(raw: bytes, thread_id: str, kind: str, record_id: str) -> StoredRecord:
+    """The record that `encoded` encoded."""
+    found = bson.decode(raw, _AWARE)
+    ranks = {name: int(rank) for name, rank in found["r"].items()}
+    return StoredRecord(thread_id=thread_id, kind=kind, id=record_id, ranks=ranks, facets=found["f"])

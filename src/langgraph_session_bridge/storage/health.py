@@ -40,7 +40,7 @@ class Health:
 
     Attributes:
         verdict: `ok`; `degraded` (puts and reads work, but Redis is down or bypassed, MongoDB is down, or there are
-            dead letters, lost entries, dropped records or losses); `down` (neither tier answers).
+            dead letters, lost entries, dropped records, missed moves or losses); `down` (neither tier answers).
         mongodb: The archive.
         redis: The journal; `None` without one.
         breaker: `open` while this process leaves a Redis alone that did not answer, `half-open` while one call tries it
@@ -52,6 +52,8 @@ class Health:
         oldest_unflushed_s: Age of the oldest of them; `None` without any.
         dead_letters: What MongoDB refuses for good; see `list_dead`.
         dropped_records: Records of this process that were not stored: its outbox was full, or was closed too early.
+        missed_moves: Changes of a session's status that this process noticed and could not store; the next run of its
+            graph mends the status, or `sessions.validate`.
         lost_entries: Entries whose documents vanished from Redis before they were flushed, noticed by this process.
         losses: When Redis lost its memory, or the newest part of it, while this process ran: the latest of them.
         hit_rate: Share of this process's reads that Redis answered; `None` before the first.
@@ -67,6 +69,7 @@ class Health:
     oldest_unflushed_s: float | None
     dead_letters: int | None
     dropped_records: int
+    missed_moves: int
     lost_entries: int
     losses: Sequence[Loss]
     hit_rate: float | None
@@ -105,7 +108,7 @@ def _health(
     dead = None if backlog is None else sum(row.dead for row in backlog)
     losses = shared.witness.losses
     bypassed = shared.writing_through or shared.breaker.state != "closed"
-    gone = counters["lost_entries"] + counters["dropped_records"]
+    gone = sum(counters[name] for name in ("lost_entries", "dropped_records", "missed_moves"))
     troubled = bypassed or bool(dead) or bool(gone) or bool(losses)
     tiers = [mongodb] if redis is None else [mongodb, redis]
     down = not any(tier.up for tier in tiers)
@@ -121,6 +124,7 @@ def _health(
         oldest_unflushed_s=oldest,
         dead_letters=dead,
         dropped_records=counters["dropped_records"],
+        missed_moves=counters["missed_moves"],
         lost_entries=counters["lost_entries"],
         losses=losses,
         hit_rate=counters["hot_reads"] / reads if reads else None,

@@ -158,12 +158,34 @@ class MongoFacets(MongoThreads):
         What a deletion that was cut off left behind is counted until the deletion is repeated, or swept.
         """
         stages = [{"$match": {"k": SESSION, **query}}, {"$group": {"_id": "$f.life.status", "n": {"$sum": 1}}}]
+        return {row["_id"]: int(row["n"]) for row in await self._aggregated(stages)}
+
+    async def grouped_records(
+        self, thread_ids: Sequence[str], kind: str, query: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """What stages make of the records of a kind in the living generations of some threads.
+
+        Args:
+            thread_ids: A few hundred at most.
+            kind: Kind of the records.
+            query: Further conditions.
+            stages: What groups them, into rows that are few.
+        """
+        threads: dict[int, list[str]] = {}
+        for thread_id, generation in (await self.generations(thread_ids)).items():
+            threads.setdefault(generation, []).append(thread_id)
+        found: list[dict[str, Any]] = []
+        for generation, living in threads.items():
+            match = {"t": {"$in": living}, "g": generation, "k": kind, **query}
+            found += await self._aggregated([{"$match": match}, *stages])
+        return found
+
+    async def _aggregated(self, stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         async with self._asking():
             cursor = self._records.aggregate(stages)
             if inspect.isawaitable(cursor):  # PyMongo's is a coroutine, Motor's is not
                 cursor = await cursor
-            rows = await cursor.to_list(None)
-        return {row["_id"]: int(row["n"]) for row in rows}
+            return list(await cursor.to_list(None))
 
     async def overdue_sessions(
         self, until: datetime, *, since: datetime | None, user_id: str | None, limit: int

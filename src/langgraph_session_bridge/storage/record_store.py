@@ -168,16 +168,19 @@ class RecordStore:
         packed([facet, *also])  # refuses what cannot be stored
         archive, hints = self._archive, self._shared.hints
         order = f"{sequence(self._shared.epoch, self._shared.tick()):016x}.00000"
-        generation = await archive.generation(thread_id)
+        generation = hints.generation(thread_id)
         while True:
-            hints.remember_generation(thread_id, generation)
-            done = await archive.swap(thread_id, generation, facet, expected, also, order=order)
-            if expected or not done:
-                return done
-            living = await archive.generation(thread_id)
+            swapping = archive.swap(thread_id, generation, facet, expected, also, order=order)
+            if expected:
+                done, living = await asyncio.gather(swapping, archive.generation(thread_id))
+            else:  # what is made is looked at afterwards: its generation may just have ended
+                done = await swapping
+                living = await archive.generation(thread_id)
             if living == generation:
-                return True
-            await archive.delete_generations(thread_id, living)  # made in a generation that had just ended
+                return done
+            hints.remember_generation(thread_id, living)
+            if done and not expected:
+                await archive.delete_generations(thread_id, living)
             generation = living
 
     # Finding

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis import exceptions as redis_errors
@@ -42,6 +43,14 @@ class RedisCalls:
     async def command(self, *args: Any) -> Any:
         """One command, with outages as our own error."""
         return await self.guarded(self.client.execute_command, *args)
+
+    async def script(self, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """A script by its digest; with its text, where the server does not know it."""
+        digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        try:
+            return await self.command("EVALSHA", digest, len(keys), *keys, *args)
+        except redis_errors.NoScriptError:
+            return await self.command("EVAL", text, len(keys), *keys, *args)
 
     async def guarded(self, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """Any call of the client, with outages as our own error."""

@@ -20,9 +20,10 @@ class Stats:
         writing_through: Whether Redis is unreachable and puts go straight to MongoDB.
         counters: What this process did: `hot_reads`, `cold_reads`, `flushed_entries`, `flushed_bytes`,
             `flushed_batches`, `flush_failures`, `written_through`, `parked_entries`, `lost_entries`,
-            `dropped_records`, `dropped_events` (listeners could not keep up), `failed_listeners`; `losses` (of
-            Redis' memory; see `Health.losses`), and `vanished_puts` (checkpoints with puts of this process that Redis
-            had acknowledged and did not have any more after it restarted or failed over).
+            `dropped_records`, `dropped_events` (listeners could not keep up), `failed_listeners`, `missed_moves`
+            (changes of a session's status that were never stored); `losses` (of Redis' memory; see `Health.losses`),
+            and `vanished_puts` (checkpoints with puts of this process that Redis had acknowledged and did not have any
+            more after it restarted or failed over).
     """
 
     journal: JournalFacts | None

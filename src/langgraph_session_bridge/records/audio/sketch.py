@@ -21,7 +21,8 @@ HIGHEST_S = 1e5
 NANOSECONDS = 1_000_000_000
 
 _GROWTH = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
-_LOG_GROWTH = math.log(_GROWTH)
+LOG_GROWTH = math.log(_GROWTH)
+"""A value falls into the bucket `ceil(log(value / LOWEST_S) / LOG_GROWTH)`, or 0 if that is less."""
 
 
 class Sketch:
@@ -124,7 +125,7 @@ class Sketch:
 
 
 def _bucket(seconds: float) -> int:
-    return max(0, math.ceil(math.log(seconds / LOWEST_S) / _LOG_GROWTH)) if seconds > LOWEST_S else 0
+    return max(0, math.ceil(math.log(seconds / LOWEST_S) / LOG_GROWTH)) if seconds > LOWEST_S else 0
 
 
 def _middle(bucket: int) -> float:

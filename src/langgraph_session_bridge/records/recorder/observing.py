@@ -76,7 +76,7 @@ class Observed:
         self._note(run, f"{level}.{'paused' if pausing else 'resumed'}", data=data, told_of=not event.checkpoint_ns)
 
     def model_used(self, run: Run, response: LLMResult) -> None:
-        """A model answered: who, how long it took, and what it cost."""
+        """A model answered: who, how long it took, what it used, and what for if that is not the turn itself."""
         message = answer_of(response)
         about: Mapping[str, Any] = message.response_metadata if message is not None else {}
         usage: Any = message.usage_metadata if message is not None else None
@@ -87,6 +87,7 @@ class Observed:
             "usage": plain(usage) if usage else None,
             "finish_reason": text(about.get("finish_reason") or about.get("stop_reason")),
             "message_id": text(message.id) if message is not None else None,
+            "purpose": text(run.metadata.get("lc_source")),
             "duration_s": run.duration_s,
         }
         self._note(run, "model.used", data=data)

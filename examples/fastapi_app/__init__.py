@@ -1,0 +1,1 @@
+"""A chat service whose conversations outlive the process: see `app.py`."""
