@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from langgraph_session_bridge.checkpoint.identifiers import FENCE
 from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.condense.archive import Condensation
 from langgraph_session_bridge.condense.condenser import Condenser
@@ -30,7 +29,7 @@ from langgraph_session_bridge.records.recorder.handler import SessionRecorder
 from langgraph_session_bridge.records.recordings import Recordings
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 from langgraph_session_bridge.sessions.backing import Backing
-from langgraph_session_bridge.sessions.leasing import Lease
+from langgraph_session_bridge.sessions.leasing import Lease, shown
 from langgraph_session_bridge.sessions.manager import SessionManager
 from langgraph_session_bridge.sessions.prices import Prices
 from langgraph_session_bridge.sessions.stored import StoredSessions
@@ -223,13 +222,11 @@ class SessionBridge:
             InvalidInputError: The id cannot be used.
         """
         ids = session_of(session)
-        held = session if isinstance(session, Lease) else lease
-        fence = {} if held is None else {FENCE: held.fence}
         whose = user_id or ids.user_id
         # The thread is in the metadata too: a graph called in a node of another would pass on the outer one's.
         named = {"thread_id": ids.thread_id, "session_id": ids.session_id, **({"user_id": whose} if whose else {})}
         return {
-            "configurable": {**also, **fence, "thread_id": ids.thread_id},
+            "configurable": {**also, **shown(lease or session), "thread_id": ids.thread_id},
             "metadata": {**(metadata or {}), **named},
             "callbacks": [self.recorder],
         }

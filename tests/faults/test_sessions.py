@@ -17,6 +17,7 @@ from langgraph.types import Command, interrupt
 from sessions.truth import truth
 
 from langgraph_session_bridge import SessionBridge, SessionBridgeSaver, UnavailableError
+from langgraph_session_bridge.sessions import catching_up, following
 
 from .harness import HASTY, ROUNDS, Pair, Place, wait_until
 
@@ -81,6 +82,34 @@ def test_nothing_is_swept_or_erased_while_a_server_cannot_tell_what_lives(
     wait_until(lambda: bridge.saver.health().verdict == "ok", "both servers answer again")
     assert bridge.sessions.count().result() == 2
     assert bridge.sessions.sweep(grace_s=0).result().deleted == ["one", "two"]
+    bridge.close()
+
+
+def test_what_finds_no_mongodb_for_long_is_kept_and_what_is_given_up_is_counted(
+    open_saver: OpenSaver, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(catching_up, "_TRIES", 1)
+    monkeypatch.setattr(following, "_AGAIN_S", 0.3)
+    monkeypatch.setattr(following, "_CLOSE_S", 2.0)
+    bridge = SessionBridge(open_saver(**HASTY))
+    running = graph(bridge.saver, lambda state: {"n": 1})
+    for name in ("s", "late"):  # hot, and not run as far as anybody noticed
+        bridge.sessions.create(name).result()
+        running.invoke({"n": 0}, {"configurable": {"thread_id": name}})
+    pair.kill("mongodb")
+    running.invoke({"n": 0}, bridge.config("s"), durability="async")
+    wait_until(lambda: "is behind its graph" in caplog.text, "it was given up for now")
+    pair.revive()
+    wait_until(lambda: bridge.sessions.get("s").result().status == "active", "the session caught up")
+    found = bridge.sessions.get("s").result()
+    assert [move.event for move in found.transitions] == ["create", "run"]
+    wait_until(lambda: bridge.sessions.get("s").result().counters.runs == 1, "its run is counted")
+    assert bridge.saver.health().missed_moves == 0
+    pair.kill("mongodb")
+    running.invoke({"n": 0}, bridge.config("late"), durability="async")
+    bridge.sessions.close()
+    assert bridge.saver.stats().counters["missed_moves"] == 1, "that it ran"
+    pair.revive()
     bridge.close()
 
 

@@ -345,3 +345,18 @@ def test_gates_refuse_by_the_same_rules_in_python_and_in_lua(open_bridge: OpenBr
             assert (reply[1].decode() if len(reply) > 1 else None) == (expected.bar if expected else None), gate
     assert Gate().refuses(ANYBODY, now) is None
     assert Gate().journaled == ""
+
+
+async def test_what_the_manager_itself_puts_is_under_the_lease_that_it_is_given(
+    bridge: SessionBridge, other: SessionBridge
+) -> None:
+    graph = adding(bridge, lambda state: {"n": state["n"] + 1})
+    await bridge.sessions.create("s")
+    await graph.ainvoke({"n": 1}, bridge.config("s"))
+    first = await head(bridge)
+    await graph.ainvoke({"n": 5}, bridge.config("s"))
+    async with other.sessions.lease("s") as lease:
+        with pytest.raises(SessionBusyError):
+            await bridge.sessions.rollback("s", checkpoint_id=first)
+        await other.sessions.rollback(lease, checkpoint_id=first)
+    assert (await graph.aget_state({"configurable": {"thread_id": "s"}})).values == {"n": 2}

@@ -128,7 +128,7 @@ async def test_messages_from_outside_are_appended_and_counted(bridge: SessionBri
     assert (await graph.aget_state(at("s"))).next == ()
     await settled(bridge, "s")
     counters = (await bridge.sessions.get("s")).counters
-    assert (counters.messages, counters.turns) == (2, 2)
+    assert (counters.messages, counters.turns) == (4, 2)
     with pytest.raises(SessionNotFoundError):
         await bridge.sessions.for_user("x").append_message("s", *heard, graph=graph)
     with pytest.raises(InvalidTypeError):

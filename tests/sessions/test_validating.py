@@ -82,9 +82,9 @@ async def test_a_validation_names_what_cannot_be_read(open_bridge: OpenBridge, s
             documents = client["sessions_mongo"]["checkpoints"]
             row = documents.find_one({"t": "s"})
             assert row is not None
-            documents.insert_one({"_id": "old/00000000/c//1", "t": "old"})
             await pipeline.archive.next_generation("old")
             await bridge.sessions.create("old")
+            documents.insert_one({"_id": "old/00000000/c//1", "t": "old"})
             assert (await bridge.sessions.validate("old")).reasons == ["1 documents that a deletion left"]
             assert documents.delete_many({"t": "s", "_id": {"$regex": "/[ps]/"}}).deleted_count > 0
         found = await bridge.sessions.validate("s")

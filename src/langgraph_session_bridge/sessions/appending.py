@@ -12,6 +12,7 @@ from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.keeping import COUNTERS
+from langgraph_session_bridge.sessions.leasing import shown
 
 
 class Appending:
@@ -27,13 +28,13 @@ class Appending:
         key: str = "messages",
         as_node: str | None = None,
     ) -> Call[None]:
-        """Adds messages to a session's state, by `graph.update_state`, and counts them; one of a human is a turn.
+        """Adds messages to a session's state, by `graph.update_state`; one of a human counts as a turn.
 
         It needs the graph, whose reducer knows what adding means. To the state a repetition is harmless if the messages
         have ids.
 
         Args:
-            session: The session, or its id.
+            session: The session, its id, or a lease of it.
             *messages: One or several.
             graph: The compiled graph.
             key: Key of the state that holds the messages.
@@ -58,8 +59,8 @@ class Appending:
             raise SessionEndedError(f"Session {found.session_id[:80]!r} is {found.status}; `reopen` it first.")
         if not messages:
             return
-        config = {"configurable": {"thread_id": found.thread_id}}
+        config = {"configurable": {"thread_id": found.thread_id, **shown(session)}}
         await graph.aupdate_state(config, {key: list(messages)}, as_node=as_node)
         turns = sum(message.type == "human" for message in messages)
-        context.follower.count(found.thread_id, {(COUNTERS, "messages"): len(messages), (COUNTERS, "turns"): turns})
+        context.follower.count(found.thread_id, {(COUNTERS, "turns"): turns})
         await context.follower.settle(found.thread_id)

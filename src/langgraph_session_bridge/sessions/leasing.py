@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from langgraph_session_bridge.checkpoint.identifiers import FENCE
 from langgraph_session_bridge.errors import (
     InvalidInputError,
     SessionBridgeError,
@@ -127,6 +128,11 @@ class Lease:
                 return
             except UnavailableError as error:
                 logger.warning("The lease of session %r was not renewed: %s", self.session_id[:80], error)
+
+
+def shown(session: object) -> dict[str, int]:
+    """What a put has to show in `configurable`, if what is named as a session is a lease of it."""
+    return {FENCE: session.fence} if isinstance(session, Lease) else {}
 
 
 async def _gates(context: Context) -> Gatekeeper:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from langgraph_session_bridge.errors import InvalidInputError
 
@@ -94,4 +94,4 @@ def priced(prices: Any) -> Pricing:
         raise InvalidInputError(
             "prices must be a mapping from models to `Price`, or a function; see `sessions.prices`."
         )
-    return Pricing(prices)
+    return Pricing(cast("Prices | None", prices))
