@@ -14,8 +14,8 @@ from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range
 
 _COPY_PAGE = 200
 _COPY_PAGE_BYTES = 8 * 1024 * 1024
-_BEFORE_ANY_PUT = 1 << 32
-_LONGEST_COPY_S = 24 * 3600.0
+BEFORE_ANY_PUT = 1 << 32
+LONGEST_COPY_S = 24 * 3600.0
 
 Place = tuple[str, int]
 """A thread and its generation."""
@@ -38,7 +38,7 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
     if await archive.names(target, to_generation, "c/"):
         message = f"Thread {target[:80]!r} has checkpoints already; delete it first, or copy to another id."
         raise InvalidInputError(message)
-    if not await archive.claim(target, _LONGEST_COPY_S):
+    if not await archive.claim(target, LONGEST_COPY_S):
         message = f"Thread {target[:80]!r} is being copied to, or swept, by somebody else; try again."
         raise UnavailableError(message)
     try:
@@ -58,19 +58,19 @@ async def _copy_documents(archive: Archive, source: Place, target: Place) -> Non
     for start in range(0, len(ordered), _COPY_PAGE):
         page = ordered[start : start + _COPY_PAGE]
         found = await archive.fetch(*source, page)
-        await archive.store([_moved(row, rank[name], *target) for name, row in found.items()])
+        await archive.store([moved(row, rank[name], *target) for name, row in found.items()])
         chunked |= {name: row for name, row in found.items() if name.startswith("w/") and "x" in row}
         for name in [name for name in page if name.startswith("s/") and name not in found]:
             await _copy_block(archive, name, source, target, rank[name])
     for name, row in (await archive.fetch(*source, list(chunked))).items():
         if "x" not in row:  # thinned, and its chunks deleted, while it was copied
-            await archive.replace(target[0], _moved(row, rank[name], *target).raw)
+            await archive.replace(target[0], moved(row, rank[name], *target).raw)
 
 
 async def _copy_records(archive: Archive, source: Place, target: Place) -> None:
     """Copies what condensers took from the state; what agents did stays the source's."""
     page: list[Batch] = []
-    size, rank = 0, _BEFORE_ANY_PUT
+    size, rank = 0, BEFORE_ANY_PUT
     async for record in archive.records(*source, OF_STATE, {}, before=None):  # newest first
         rank -= 1
         page.append(Batch(thread_id=target[0], generation=target[1], sequence=rank, facets=record.as_facets()))
@@ -87,12 +87,12 @@ async def _copy_block(archive: Archive, name: str, source: Place, target: Place,
     _, lineage, start = name.split("/")
     block = Piece(lineage, int(start, 16) // BLOCK * BLOCK, (int(start, 16) // BLOCK + 1) * BLOCK)
     for row in (await archive.fetch(*source, [], [block_range(block)])).values():
-        copy = _moved(row, rank, *target)
+        copy = moved(row, rank, *target)
         await archive.store([copy])
         await archive.replace_run(copy, target[0], row["e"])  # if what was copied before is shorter
 
 
-def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:
+def moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:
     """The document in another thread; its rank there is lower than that of any put to come."""
     name = name_of(row)
     moved = {**row, "_id": thread_prefix(target, generation) + name, "t": target}

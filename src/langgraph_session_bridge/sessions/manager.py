@@ -16,6 +16,7 @@ from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
+from langgraph_session_bridge.sessions.export.exporting import Exporting
 from langgraph_session_bridge.sessions.following import Follower
 from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.listing import Listing
@@ -26,7 +27,7 @@ from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.store import SessionStore
 
 
-class SessionManager(Making, Listing):
+class SessionManager(Making, Listing, Exporting):
     """Sessions of a store; `bridge.sessions` has those of a bridge.
 
     Every method that asks or changes returns a `Call`: `await` it, or ask for its `result()` in code without an event

@@ -104,6 +104,11 @@ class MongoFacets(MongoRecords):
             async for row in found:
                 yield _stored(row)
 
+    async def kinds(self, thread_id: str, generation: int) -> list[str]:
+        """The kinds of records that a thread has."""
+        async with self._asking():
+            return sorted(await self._records.distinct("k", {"t": thread_id, "g": generation}))
+
     async def fetch_records(
         self, thread_id: str, generation: int, keys: Sequence[tuple[str, str]]
     ) -> list[StoredRecord]:
