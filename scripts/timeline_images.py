@@ -47,12 +47,13 @@ def main(target: Path) -> None:
     """Both themes, and a phone."""
     with tempfile.TemporaryDirectory(prefix="lsb-images-", dir="/tmp") as folder, browser() as driver:
         path = asyncio.run(page(Path(folder)))
-        viewport(driver, 1120, 860, scale=1.5)
+        viewport(driver, 1120, 940, scale=1.5)
         driver.get(path.as_uri())
         for entry in driver.find_elements(By.CSS_SELECTOR, ".entry.tool"):
-            if "refund" in entry.text:
+            if "search_knowledge" in entry.text:
                 entry.find_element(By.CSS_SELECTOR, ".at").click()
                 break
+        driver.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
         picture(driver, target / "timeline.png")
         driver.find_element(By.ID, "theme").click()
         driver.execute_script("document.activeElement.blur()")

@@ -72,15 +72,15 @@ def said(text: str, *calls: dict[str, Any], tokens: int = 420) -> AIMessage:
     return AIMessage(text, tool_calls=list(calls), usage_metadata=usage, response_metadata=about)  # type: ignore[arg-type]
 
 
-def script() -> Iterator[AIMessage]:
+def script(order: str) -> Iterator[AIMessage]:
     yield said(
         "I’ll look at your order and at what our policy says.",
-        call("find_order", 1, order_id="4711"),
+        call("find_order", 1, order_id=order),
         call("search_knowledge", 2, query="late parcel", api_key=API_KEY),
     )
     yield said("It is in transit. Let me ask the courier where exactly.", call("courier_status", 3, parcel="P-99"))
     yield said("The courier does not answer at the moment. Shall I refund the delivery costs?", tokens=810)
-    yield said("", call("refund", 4, order_id="4711", amount=7.9), tokens=1020)
+    yield said("", call("refund", 4, order_id=order, amount=7.9), tokens=1020)
     yield said("Done: 7.90 € are on their way back to you. Is there anything else?", tokens=1180)
     yield said(f"Thank you! {EMOJI}", tokens=1210)
     number = 0
@@ -89,9 +89,9 @@ def script() -> Iterator[AIMessage]:
         yield said(f"Of course. Here is the answer to your question {number}.", tokens=600)
 
 
-def storied_graph(bridge: SessionBridge, *, most: int = 12, keep: int = 6) -> Any:
+def storied_graph(bridge: SessionBridge, *, order: str = "4711", most: int = 12, keep: int = 6) -> Any:
     """An agent with tools, one of which asks first, and a condenser."""
-    model = GenericFakeChatModel(messages=script())
+    model = GenericFakeChatModel(messages=script(order))
     outages = [True]
 
     async def agent(state: State, config: RunnableConfig) -> State:
@@ -132,7 +132,8 @@ async def tell_story(
         tags=["parcel", "refund"],
         metadata={"channel_token": PASSWORD, "order": "4711"},
     )
-    graph, config = storied_graph(bridge), bridge.config(session_id, user_id=user_id)
+    order = "4711" if hostile else "4812"
+    graph, config = storied_graph(bridge, order=order), bridge.config(session_id, user_id=user_id)
 
     async def say(text: str, **also: Any) -> Any:
         return await graph.ainvoke({"messages": [HumanMessage(text)], **also}, config)
@@ -142,7 +143,7 @@ async def tell_story(
     bridge.records.record_context_injection(
         session_id, "rag", content="Policy 12: late parcels", source="handbook", query="late parcel"
     )
-    await say(f"Where is my order 4711? My key is {API_KEY}. {nasty}".strip())
+    await say(f"Where is my order {order}? My key is {API_KEY}. {nasty}".strip())
     await say("Yes, please refund it.")
     await graph.ainvoke(Command(resume="approved"), config)
     try:
@@ -156,17 +157,19 @@ async def tell_story(
 
 
 def stretched(entries: Sequence[Entry], *, factor: float = 60.0, nights: Sequence[int] = (4, 6)) -> list[Entry]:
-    """The same entries as if each second had taken a minute, and nights lay before some turns."""
-    start = entries[0].at
+    """The same entries as if each second had taken a minute, the answer half an hour, and nights lay between turns."""
+    start, asked = entries[0].at, next((entry.n for entry in entries if entry.kind == "interrupt"), len(entries))
+    answered = next((e.n for e in entries[asked:] if e.kind == "resume" or e.title == "Run started"), len(entries))
 
-    def moved(at: datetime, turn: int) -> datetime:
-        return start + (at - start) * factor + timedelta(hours=17.5 * sum(turn >= night for night in nights))
+    def moved(at: datetime, entry: Entry) -> datetime:
+        nap = timedelta(hours=17.5 * sum(entry.turn >= night for night in nights))
+        return start + (at - start) * factor + nap + timedelta(minutes=32 * (entry.n >= answered))
 
     return [
         entry.model_copy(
             update={
-                "at": moved(entry.at, entry.turn),
-                "ended_at": None if entry.ended_at is None else moved(entry.ended_at, entry.turn),
+                "at": moved(entry.at, entry),
+                "ended_at": None if entry.ended_at is None else moved(entry.ended_at, entry),
             }
         )
         for entry in entries

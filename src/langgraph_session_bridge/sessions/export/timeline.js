@@ -124,7 +124,7 @@
     const time = make("time", { datetime: new Date(each.t).toISOString(), text: clockTime.format(each.t) });
     const jump = make("button", { type: "button", class: "at", "aria-label": `Go to ${clockTime.format(each.t)}` }, time);
     const row = make("li", { class: `entry ${classes(each)}`, "data-n": each.n, "data-i": i });
-    row.append(jump, make("div", { class: "body" }, head(each), ...content(each), details(each)));
+    row.append(jump, make("div", { class: "body" }, head(each), ...content(each), details()));
     return row;
   }
 
@@ -138,7 +138,7 @@
     const row = make("p", { class: "head" }, make("span", { class: "kind", text: isMessage ? SPEAKERS[each.r] || each.r : NAMES[each.k] || each.k }));
     const name = isMessage ? each.h.split(" ").slice(1).join(" ") : each.h;
     if (name) row.append(make("span", { class: "name", dir: "auto", text: name }));
-    if (each.s && !(each.k === "tool" && each.s === "success")) {
+    if (each.s && each.k !== "transition" && !(each.k === "tool" && each.s === "success")) {
       row.append(make("span", { class: `told${BAD.has(each.s) ? " bad" : each.s === "interrupted" ? " waits" : ""}`, text: each.s }));
     }
     if (each.e !== undefined) row.append(make("span", { class: "told", text: duration((each.e - each.t) / 1000) }));
@@ -153,11 +153,13 @@
     const found = [];
     if (each.a) found.push(clamped(make("div", { class: "code", dir: "auto", text: each.a }), each.a));
     if (each.x) found.push(clamped(make("div", { class: "text", dir: "auto", text: each.x }), each.x));
-    for (const call of each.c || []) {
-      const text = `${call.name}(${JSON.stringify(call.args, null, 1).replace(/\n\s*/g, " ")})`;
-      found.push(clamped(make("div", { class: "code", dir: "auto", text }), text));
-    }
+    if (each.c?.length) found.push(make("ul", { class: "calls", "aria-label": "Calls" }, ...each.c.map(called)));
     return found.flat();
+  }
+
+  function called(call) {
+    const given = Object.entries(call.args || {}).map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", ");
+    return make("li", { dir: "auto", text: `${call.name}(${given.length > LONG ? `${given.slice(0, LONG)}…` : given})` });
   }
 
   function clamped(node, text) {
@@ -166,7 +168,7 @@
     return [node, make("button", { type: "button", class: "link more", "aria-expanded": "false", text: "Show all" })];
   }
 
-  function details(each) {
+  function details() {
     return make("details", {}, make("summary", { text: "Details" }));
   }
 
@@ -199,9 +201,11 @@
     const tools = new Map();
     for (const each of entries) if (each.k === "tool") tools.set(each.h, (tools.get(each.h) || 0) + 1);
     const ranked = [...tools].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-    const own = ranked.length > MOST_LANES ? ranked.slice(0, MOST_LANES - 1) : ranked;
+    const frequent = new Set(ranked.length > MOST_LANES ? ranked.slice(0, MOST_LANES - 1) : ranked);
+    const own = [...tools.keys()].filter((name) => frequent.has(name)); // in the order of their first calls
     const lanes = ["", ...(entries.some((each) => each.k === "model") ? ["models"] : []), ...own, ...(ranked.length > own.length ? ["other tools"] : [])];
-    const lane = (each) => each.k === "model" ? 1 : lanes.indexOf(each.h, lanes[1] === "models" ? 2 : 1) >= 1 ? lanes.indexOf(each.h, lanes[1] === "models" ? 2 : 1) : lanes.length - 1;
+    const rows = new Map(own.map((name, i) => [name, lanes.length - own.length - (ranked.length > own.length ? 1 : 0) + i]));
+    const lane = (each) => each.k === "model" ? 1 : rows.get(each.h) ?? lanes.length - 1;
     const top = (row) => row * (HEIGHT + SPACE) + (row ? 6 : 0);
     const height = top(lanes.length - 1) + HEIGHT + SPACE + (gaps.length ? 12 : 2);
     svg.setAttribute("viewBox", `0 0 ${WIDTH} ${height}`);
@@ -301,7 +305,7 @@
     if (!each) return;
     const label = each.k === "message" ? SPEAKERS[each.r] || each.r : `${NAMES[each.k]} ${each.h}`;
     const turn = each.u ? `turn ${each.u} · ` : "";
-    $("clock").textContent = `${day.format(at)}, ${clockTime.format(at)}`;
+    $("clock").replaceChildren(clockTime.format(at), make("span", { text: day.format(at) }));
     $("clock").dateTime = new Date(at).toISOString();
     $("place").textContent = `${turn}${Math.max(0, current) + 1} of ${entries.length} · ${label}`;
     $("track").setAttribute("aria-valuenow", String(Math.max(0, current)));
