@@ -6,10 +6,12 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from langchain_core.messages import BaseMessage, convert_to_openai_messages
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai_messages
 
 from langgraph_session_bridge.sessions.export.texts import text_of
 from langgraph_session_bridge.sessions.export.timeline import Source
+
+_PARTS = ("text", "image_url", "input_audio", "file", "refusal")
 
 
 async def write(source: Source) -> AsyncGenerator[str, None]:
@@ -27,4 +29,13 @@ def openai_message(message: BaseMessage) -> dict[str, Any]:
     except ValueError:  # a kind of content that the conversion does not know
         found = convert_to_openai_messages(message.model_copy(update={"content": text_of(message)}))
     assert isinstance(found, dict)
+    if isinstance(found.get("content"), list):
+        found["content"] = [_part(part) for part in found["content"]]
     return found
+
+
+def _part(part: Any) -> Any:
+    """A part of a content; one that OpenAI does not know, as text."""
+    if isinstance(part, dict) and part.get("type") in _PARTS:
+        return part
+    return {"type": "text", "text": text_of(HumanMessage([part]))}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from langgraph_session_bridge.errors import InvalidTypeError
 from langgraph_session_bridge.records.capture.capture import Capture
@@ -20,7 +20,13 @@ Redact = bool | Callable[[str], str]
 Message = TypeVar("Message", bound=BaseMessage)
 
 _DESCRIBING = ("title", "tags", "metadata", "app_name", "agent_name", "config", "last_error", "evaluation")
-_SPOKEN = ("content", "tool_calls", "invalid_tool_calls", "additional_kwargs", "response_metadata", "artifact")
+_OURS = 2
+"""How deep facts of an entry have names that are ours, and not what somebody said."""
+
+
+def _names(name: str) -> bool:
+    """Whether a fact names something, and cannot be a secret."""
+    return name in ("id", "role", "type", "status") or name.endswith("_id")
 
 
 class Redaction:
@@ -40,13 +46,34 @@ class Redaction:
 
     def entry(self, entry: Entry) -> Entry:
         """An entry without its secrets."""
-        changed = {"title": self.text(entry.title), "text": self.text(entry.text), "data": self.tree(entry.data)}
+        changed = {"title": self.text(entry.title), "text": self.text(entry.text), "data": self._facts(entry.data)}
         return entry.model_copy(update=changed)
 
+    def _facts(self, facts: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+        """Facts under names of ours, which stay; what is deeper, or the application's, has names of its own."""
+        return {name: value if _names(name) else self._fact(name, value, depth) for name, value in facts.items()}
+
+    def _fact(self, name: str, value: Any, depth: int) -> Any:
+        if depth < _OURS and name != "metadata":
+            if isinstance(value, dict):
+                return self._facts(value, depth + 1)
+            if isinstance(value, list):
+                return [self._facts(each, depth + 1) if isinstance(each, dict) else self.tree(each) for each in value]
+        return self._capture.cleaned(plain(value), name)
+
     def message(self, message: Message) -> Message:
-        """A message without its secrets."""
-        held = {name: getattr(message, name) for name in _SPOKEN if hasattr(message, name)}
-        return message.model_copy(update={name: self.tree(value) for name, value in held.items() if value})
+        """What a message says and calls, without its secrets; what else the provider told is left out."""
+        changed: dict[str, Any] = {"additional_kwargs": {}, "response_metadata": {}, "content": message.content}
+        if isinstance(message.content, str):
+            changed["content"] = self.text(message.content)
+        else:
+            changed["content"] = [self._facts(b) if isinstance(b, dict) else self.tree(b) for b in message.content]
+        if isinstance(message, AIMessage):
+            changed["tool_calls"] = [{**call, "args": self.tree(call["args"])} for call in message.tool_calls]
+            changed["invalid_tool_calls"] = []
+        if isinstance(message, ToolMessage):
+            changed["artifact"] = None
+        return message.model_copy(update=changed)
 
     def session(self, session: Session) -> Session:
         """A session without the secrets in what was said of it."""

@@ -144,7 +144,7 @@
     if (each.e !== undefined) row.append(make("span", { class: "told", text: duration((each.e - each.t) / 1000) }));
     if (each.d.attempt > 1) row.append(make("span", { class: "told", text: `attempt ${each.d.attempt}` }));
     if (each.k === "model" && each.d.data?.usage?.total_tokens) row.append(make("span", { class: "told", text: `${each.d.data.usage.total_tokens.toLocaleString()} tokens` }));
-    if (each.k === "condensation") row.append(make("span", { class: "told", text: `${each.d.tokens_before.toLocaleString()} → ${each.d.tokens_after.toLocaleString()} tokens` }));
+    if (each.d.tokens_before !== undefined) row.append(make("span", { class: "told", text: `${each.d.tokens_before.toLocaleString()} → ${each.d.tokens_after.toLocaleString()} tokens` }));
     if (each.d.condensed) row.append(make("span", { class: "told", text: "condensed since" }));
     return row;
   }
