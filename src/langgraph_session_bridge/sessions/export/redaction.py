@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph_session_bridge.errors import InvalidTypeError
 from langgraph_session_bridge.records.capture.capture import Capture
 from langgraph_session_bridge.records.capture.plain import plain
+from langgraph_session_bridge.records.capture.secrets import REDACTED
 from langgraph_session_bridge.sessions.export.entries import Entry
 from langgraph_session_bridge.sessions.models import Session
 
@@ -54,7 +55,8 @@ class Redaction:
         return {name: value if _names(name) else self._fact(name, value, depth) for name, value in facts.items()}
 
     def _fact(self, name: str, value: Any, depth: int) -> Any:
-        if depth < _OURS and name != "metadata":
+        announced = self._capture.cleaned("", name) == REDACTED
+        if depth < _OURS and name != "metadata" and not announced:
             if isinstance(value, dict):
                 return self._facts(value, depth + 1)
             if isinstance(value, list):
