@@ -11,7 +11,9 @@ from langgraph_session_bridge.cli.dead import dead
 from langgraph_session_bridge.cli.demo import demo
 from langgraph_session_bridge.cli.doctor import doctor
 from langgraph_session_bridge.cli.events import events
+from langgraph_session_bridge.cli.exporting import export, import_session
 from langgraph_session_bridge.cli.journal import drain, flusher, health, stats
+from langgraph_session_bridge.cli.replay import replay
 from langgraph_session_bridge.cli.servers import down, status, up
 from langgraph_session_bridge.cli.sessions import ls, show_session
 from langgraph_session_bridge.cli.sweep import sweep
@@ -24,9 +26,27 @@ _EPILOG = (
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, epilog=_EPILOG)
-for _verb in (demo, up, down, status, doctor, health, stats, drain, flusher, sweep, ls, tools, context, events):
+for _verb in (
+    demo,
+    up,
+    down,
+    status,
+    doctor,
+    health,
+    stats,
+    drain,
+    flusher,
+    sweep,
+    ls,
+    tools,
+    context,
+    events,
+    export,
+    replay,
+):
     app.command(epilog=_EPILOG)(_verb)
 app.command("show", epilog=_EPILOG)(show_session)
+app.command("import", epilog=_EPILOG)(import_session)
 app.add_typer(dead, name="dead", epilog=_EPILOG)
 
 

@@ -96,34 +96,41 @@
 
   const items = [];
   const searchable = [];
-  const groups = []; // headings and gaps, with the entries whose absence hides them
+  const groups = []; // headings, with the entries whose absence hides them
+  const chunks = []; // what the browser lays out together, when it comes near the screen
+  const CHUNK = 40, USUAL = 76;
   function list() {
     const fragment = document.createDocumentFragment();
-    let turn = null, before = null, group = null;
+    let turn = null, before = null, group = null, chunk = null;
     entries.forEach((each, i) => {
+      if (i % CHUNK === 0) {
+        chunks.push(chunk = make("div", { class: "chunk", role: "presentation" }));
+        fragment.append(chunk);
+      }
       if (each.u !== turn) {
         turn = each.u;
         const date = day.format(each.t);
-        const row = make("li", { class: "turn" }, make("h2", { text: turn ? `Turn ${turn}` : "Before the first turn" }), make("span", { text: date }));
+        const row = make("div", { class: "turn", role: "presentation" }, make("h2", { text: turn ? `Turn ${turn}` : "Before the first turn" }), make("span", { text: date }));
         groups.push(group = { row, from: i, to: i });
-        fragment.append(row);
+        chunk.append(row);
       } else if (before && (each.t - before) / 1000 > 3600) {
-        fragment.append(make("li", { class: "gap", text: `${duration((each.t - before) / 1000)} later` }));
+        chunk.append(make("div", { class: "gap", role: "presentation", text: `${duration((each.t - before) / 1000)} later` }));
       }
       if (group) group.to = i;
       before = Math.max(each.t, each.e ?? 0);
       const row = item(each, i);
       items.push(row);
       searchable.push([each.h, each.x, each.s, each.a, each.c?.length ? JSON.stringify(each.c) : "", NAMES[each.k] || SPEAKERS[each.r]].join("\n").toLowerCase());
-      fragment.append(row);
+      chunk.append(row);
     });
     $("entries").append(fragment);
+    chunks.forEach((chunk) => watcher.observe(chunk));
   }
 
   function item(each, i) {
     const time = make("time", { datetime: new Date(each.t).toISOString(), text: clockTime.format(each.t) });
     const jump = make("button", { type: "button", class: "at", "aria-label": `Go to ${clockTime.format(each.t)}` }, time);
-    const row = make("li", { class: `entry ${classes(each)}`, "data-n": each.n, "data-i": i });
+    const row = make("div", { role: "listitem", class: `entry ${classes(each)}`, "data-n": each.n, "data-i": i });
     row.append(jump, make("div", { class: "body" }, head(each), ...content(each), details()));
     return row;
   }
@@ -272,8 +279,8 @@
 
   // Position
 
-  let position = 0, current = -1, dimmedFrom = entries.length;
-  function show(index, { follow = true } = {}) {
+  let position = 0, current = -1;
+  function show(index) {
     const row = items[index];
     if (index !== current) {
       const before = items[current];
@@ -282,12 +289,31 @@
       current = index;
       row?.classList.add("current");
       row?.setAttribute("aria-current", "true");
-      for (let i = dimmedFrom; i <= index; i++) items[i].classList.remove("future");
-      for (let i = index + 1; i < dimmedFrom; i++) items[i].classList.add("future");
-      dimmedFrom = index + 1;
-      if (follow) reveal(index);
+      near.forEach(dim);
+      follow();
     }
     tell();
+  }
+  const near = new Set(); // chunks on the screen or close to it: only these are dimmed, however many there are
+  function dim(chunk) {
+    const from = chunks.indexOf(chunk) * CHUNK;
+    for (let i = from; i < Math.min(entries.length, from + CHUNK); i++) items[i].classList.toggle("future", current >= 0 && i > current);
+  }
+  const watcher = new IntersectionObserver((changes) => {
+    for (const { target, isIntersecting } of changes) {
+      near[isIntersecting ? "add" : "delete"](target);
+      if (isIntersecting) dim(target);
+    }
+  }, { rootMargin: "60% 0px" });
+  let following = 0, restUntil = 0;
+  function follow() { // the list keeps up with the cursor as often as laying it out allows
+    if (following) return;
+    following = setTimeout(() => {
+      following = 0;
+      const began = performance.now();
+      reveal(current);
+      restUntil = performance.now() + 2 * (performance.now() - began);
+    }, Math.max(0, restUntil - performance.now()));
   }
   function reveal(index) { // the entry itself, or the next one before it that is shown
     for (let i = index; i >= 0; i--) {
@@ -381,12 +407,17 @@
       if (items[i].hidden !== hidden) items[i].hidden = hidden;
       shown += !hidden;
     });
+    chunks.forEach((chunk, c) => {
+      const left = items.slice(c * CHUNK, (c + 1) * CHUNK).filter((row) => !row.hidden).length;
+      chunk.hidden = !left;
+      chunk.style.containIntrinsicBlockSize = `auto ${left * USUAL}px`;
+    });
     for (const { row, from, to } of groups) row.hidden = !items.slice(from, to + 1).some((each) => !each.hidden);
     for (const gap of document.querySelectorAll(".gap")) gap.hidden = text !== "";
     for (const node of $("chart").querySelectorAll("[data-k]")) node.classList.toggle("off", !wanted.has(node.dataset.k));
     $("count").textContent = shown === entries.length ? `${shown.toLocaleString()}` : `${shown.toLocaleString()} of ${entries.length.toLocaleString()}`;
     $("nothing").hidden = shown > 0;
-    if (current >= 0) reveal(current);
+    if (current >= 0) follow();
   }
 
   // Theme
@@ -431,7 +462,7 @@
   });
 
   const track = $("track");
-  let waiting = 0;
+  let waiting = 0, dragging = null;
   const toPointer = (event) => {
     const box = track.getBoundingClientRect();
     const to = (event.clientX - box.left) / box.width * length;
@@ -440,10 +471,14 @@
   };
   track.addEventListener("pointerdown", (event) => {
     if (event.button) return;
-    track.setPointerCapture(event.pointerId);
+    dragging = event.pointerId;
     toPointer(event);
   });
-  track.addEventListener("pointermove", (event) => { if (track.hasPointerCapture(event.pointerId)) toPointer(event); });
+  document.addEventListener("pointermove", (event) => {
+    if (event.pointerId !== dragging) return;
+    if (event.buttons) toPointer(event); else dragging = null; // it was let go outside of the window
+  });
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { dragging = null; });
   new ResizeObserver(() => { width = track.clientWidth; tell(); }).observe(track);
 
   const SPEEDS = { 1: 0.5, 2: 1, 3: 2, 4: 4 };
@@ -453,7 +488,8 @@
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const { target, key } = event;
+    const { key } = event;
+    const target = event.target instanceof Element ? event.target : document.body;
     if (target.matches("input, textarea")) {
       if (key === "Escape") { target.value = ""; filter(); target.blur(); }
       return;

@@ -71,11 +71,12 @@ class Source:
     async def _gathered(self) -> list[Entry]:
         session, ledger = self.session, self.backing.ledger
         thread_id, otherwise = session.thread_id, session.created_at
-        found = [*reading.transitions(session)]
+        found = [*reading.transitions(session)]  # of each kind the oldest first: times are not fine enough to tell
         seen = await self._checkpoints(found)
-        found += [reading.tool(record, otherwise) async for record in ledger.tool_executions(thread_id)]
-        found += [reading.context(record, otherwise) async for record in ledger.context_injections(thread_id)]
-        found += reading.events(reversed([record async for record in ledger.events(thread_id)]), otherwise)
+        tools, contexts = ledger.tool_executions(thread_id), ledger.context_injections(thread_id)
+        found += [reading.tool(record, otherwise) for record in reversed(await tools)]
+        found += [reading.context(record, otherwise) for record in reversed(await contexts)]
+        found += reading.events(reversed(await ledger.events(thread_id)), otherwise)
         found += [reading.audio(record, otherwise) async for record in ledger.audio(thread_id)]
         condensations = await self.backing.archive.condensations(thread_id, key=self.key)
         found += map(reading.condensation, condensations)
