@@ -13,11 +13,8 @@ from typing import Any
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-MISSING = (
-    "" if CHROMIUM and DRIVER else "there is no chromium with chromedriver (apt-get install chromium chromium-driver)"
-)
 
 _SWITCHES = (
     "--headless=new",
