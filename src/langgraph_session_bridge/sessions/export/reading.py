@@ -129,13 +129,17 @@ def _asked(waiting: Any) -> str:
     return str(value.get("text") or "") if isinstance(value, dict) else ""
 
 
+def _counted(amounts: dict[str, int]) -> str:
+    return ", ".join(f"{amount:,} {what}" for what, amount in amounts.items() if amount) or "nothing removed"
+
+
 def condensation(record: Condensation) -> Entry:
     """What a condenser took from the state."""
     return Entry(
         at=record.created_at,
         kind="condensation",
         id=record.id,
-        title=f"Condensed: {len(record.removed)} removed, {len(record.replaced)} shortened",
+        title=_counted({"removed": len(record.removed), "shortened": len(record.replaced)}),
         text=record.summary or "",
         data={
             "strategy": record.strategy,

@@ -140,10 +140,15 @@
     return `message ${each.r === "tool" ? "tool-answer quietly" : each.r}`;
   }
 
+  function titled(each) { // without what the label in front of it says already
+    if (each.k === "message") return each.h.split(" ").slice(1).join(" ");
+    return each.k === "run" ? each.h.replace(/^Run /, "") : each.h;
+  }
+
   function head(each) {
     const isMessage = each.k === "message";
     const row = make("p", { class: "head" }, make("span", { class: "kind", text: isMessage ? SPEAKERS[each.r] || each.r : NAMES[each.k] || each.k }));
-    const name = isMessage ? each.h.split(" ").slice(1).join(" ") : each.h;
+    const name = titled(each);
     if (name) row.append(make("span", { class: "name", dir: "auto", text: name }));
     if (each.s && each.k !== "transition" && !(each.k === "tool" && each.s === "success")) {
       row.append(make("span", { class: `told${BAD.has(each.s) ? " bad" : each.s === "interrupted" ? " waits" : ""}`, text: each.s }));
@@ -329,7 +334,7 @@
     const at = length ? toReal(position) : each?.t;
     $("cursor").style.transform = `translateX(${(length ? position / length : 0) * width}px)`;
     if (!each) return;
-    const label = each.k === "message" ? SPEAKERS[each.r] || each.r : `${NAMES[each.k]} ${each.h}`;
+    const label = each.k === "message" ? SPEAKERS[each.r] || each.r : `${NAMES[each.k]} ${titled(each)}`;
     const turn = each.u ? `turn ${each.u} · ` : "";
     $("clock").replaceChildren(clockTime.format(at), make("span", { text: day.format(at) }));
     $("clock").dateTime = new Date(at).toISOString();
