@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -15,8 +16,10 @@ from pydantic import BaseModel
 from stores import emptied
 
 from langgraph_session_bridge import InvalidInputError, SessionBridge, SessionConflictError, SessionNotFoundError
+from langgraph_session_bridge.checkpoint.dumping import Restoring
 from langgraph_session_bridge.embedded import EmbeddedServers
-from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError
+from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError, UnavailableError
+from langgraph_session_bridge.sessions.export import importing
 from langgraph_session_bridge.sessions.manager import SessionManager
 from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
 from sessions.conftest import OpenBridge
@@ -157,6 +160,47 @@ async def test_importing_twice_is_refused_and_changes_nothing(open_bridge: OpenB
         with pytest.raises(SessionConflictError, match="holds something already"):
             await bridge.sessions.import_(text.splitlines(), "other")
         assert await all_of(bridge, "s") == before
+
+
+async def test_of_imports_at_the_same_time_one_succeeds(open_bridge: OpenBridge, elsewhere: SessionBridge) -> None:
+    async with open_bridge() as bridge:
+        before = await told(bridge)
+        lines = (await bridge.sessions.export("s")).splitlines()
+    elsewhere.records.register("note", Note)
+    done = await asyncio.gather(*[elsewhere.sessions.import_(lines) for _ in range(4)], return_exceptions=True)
+    refused = [found for found in done if isinstance(found, (SessionConflictError, UnavailableError))]
+    assert len(refused) == 3, done
+    after = await all_of(elsewhere, "s")
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+async def test_a_session_is_nobodys_to_continue_until_all_of_it_is_there(
+    open_bridge: OpenBridge, elsewhere: SessionBridge
+) -> None:
+    async with open_bridge() as bridge:
+        await tell_story(bridge, turns=0)
+        lines = (await bridge.sessions.export("s")).splitlines()
+    seen: list[Any] = []
+
+    class Spy(Restoring):
+        async def store(self, rows: Any) -> None:
+            session = await elsewhere.sessions.get("s")
+            seen.append((session.status, set(session.metadata), [found.session_id for found in await all_sessions()]))
+            await super().store(rows)
+            if len(seen) > 1:
+                raise UnavailableError("the network is gone")
+
+    async def all_sessions() -> Any:
+        return await elsewhere.sessions.search()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importing, "Restoring", Spy)
+        patch.setattr(importing, "_PAGE", 30)
+        with pytest.raises(UnavailableError):
+            await elsewhere.sessions.import_(lines)
+    assert seen == [("ended", {"import"}, ["s"])] * 2
+    assert await elsewhere.sessions.count() == 0, "what was cut off is taken back"
+    assert (await elsewhere.sessions.import_(lines)).status == "active"
 
 
 async def test_imports_of_a_user_belong_to_that_user(open_bridge: OpenBridge) -> None:

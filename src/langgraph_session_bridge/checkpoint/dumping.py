@@ -130,8 +130,8 @@ class Restoring:
         try:
             if await archive.names(thread_id, self._generation, "") or await archive.kinds(thread_id, self._generation):
                 message = (
-                    f"Thread {thread_id[:80]!r} holds something already, perhaps of an import that was cut off: delete "
-                    "it first (`saver.delete_thread`), or import under another id."
+                    f"Thread {thread_id[:80]!r} holds something already: delete it first (`saver.delete_thread`), or "
+                    "import under another id."
                 )
                 raise SessionConflictError(message)
         except BaseException:

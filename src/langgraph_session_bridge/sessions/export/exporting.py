@@ -197,7 +197,7 @@ class Exporting:
             InvalidInputError: It is no export, or one of a later version, or some of its lines cannot be used: the
                 message says which, and why.
         """
-        return self._context.call(imported(self._context, source, session_id, user_id, keep_user=True))
+        return self._context.call(imported(self._context, source, session_id, user_id))
 
     # Replaying
 
