@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.moments import at_millisecond
 
 Kind = Literal[
     "transition",
@@ -83,6 +84,12 @@ def checked_kinds(kinds: str | tuple[str, ...] | list[str] | set[str] | frozense
     return wanted
 
 
+def _at_millisecond(entry: Entry) -> Entry:
+    """The entry with times as fine as those of records: compared with finer ones, causes would follow their effects."""
+    ended = None if entry.ended_at is None else at_millisecond(entry.ended_at)
+    return entry.model_copy(update={"at": at_millisecond(entry.at), "ended_at": ended})
+
+
 def in_order(entries: list[Entry]) -> list[Entry]:
     """Entries by time, with their positions and turns.
 
@@ -90,7 +97,7 @@ def in_order(entries: list[Entry]) -> list[Entry]:
     one.
     """
     rank = {kind: position for position, kind in enumerate(KINDS)}
-    ordered = sorted(entries, key=lambda entry: (entry.at, rank[entry.kind]))
+    ordered = sorted(map(_at_millisecond, entries), key=lambda entry: (entry.at, rank[entry.kind]))
     turns: list[int] = []
     role, fresh = "", -1
     for n, entry in enumerate(ordered):
