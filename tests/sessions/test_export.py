@@ -24,7 +24,7 @@ from langgraph_session_bridge.sessions.export.page import in_script
 from langgraph_session_bridge.sessions.export.sharegpt import turns
 from langgraph_session_bridge.sessions.export.texts import text_of
 from sessions.conftest import OpenBridge
-from sessions.storied import API_KEY, ARABIC, EMOJI, HOSTILE, PASSWORD, tell_story
+from sessions.storied import API_KEY, ARABIC, EMOJI, HOSTILE, PASSWORD, storied_graph, tell_story
 
 REDACTED_BY_DEFAULT = [name for name in FORMATS if name != "jsonl"]
 
@@ -104,18 +104,44 @@ async def test_secrets_are_redacted_unless_told_otherwise(bridge: SessionBridge,
     assert API_KEY not in further and "courier did not" not in further and "somebody did not" in further
 
 
-async def test_a_redactor_of_the_bridge_is_heeded_and_one_that_fails_gives_nothing_away(
-    open_bridge: OpenBridge,
+async def test_a_redactor_of_the_bridge_is_heeded(open_bridge: OpenBridge) -> None:
+    async with open_bridge(
+        redactors=[lambda text: text.replace("in a hurry", "****").replace("my parcel", "****")]
+    ) as bridge:
+        await tell_story(bridge, turns=0)
+        for name in REDACTED_BY_DEFAULT:
+            exported = await bridge.sessions.export("s", name)
+            assert "in a hurry" not in exported and "my parcel" not in exported, name
+        with pytest.raises(InvalidTypeError, match="redact is True, False or a function"):
+            await bridge.sessions.timeline("s", redact="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_a_redactor_that_fails_gives_nothing_away_and_breaks_nothing(
+    bridge: SessionBridge, name: FormatName
 ) -> None:
     def broken(text: str) -> str:
         raise RuntimeError(text)
 
-    async with open_bridge(redactors=[lambda text: text.replace("4711", "****")]) as bridge:
-        await tell_story(bridge, turns=0)
-        assert "4711" not in await bridge.sessions.export("s", "openai")
-        assert "parcel" not in await bridge.sessions.export("s", "openai", redact=broken)
-        with pytest.raises(InvalidTypeError, match="redact is True, False or a function"):
-            await bridge.sessions.timeline("s", redact="yes")  # type: ignore[arg-type]
+    await bridge.sessions.pause("s", reason="the parcel is lost")
+    text = await bridge.sessions.export("s", name, redact=broken)
+    assert len(text) > 1000
+    for said in ("my parcel", "late parcel", "is lost", "did not answer", "Thank you", API_KEY, PASSWORD, '"parcel"'):
+        assert said not in text, said
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_a_session_that_waits_is_exported_with_what_it_waits_for(
+    open_bridge: OpenBridge, name: FormatName
+) -> None:
+    async with open_bridge() as bridge:
+        await bridge.sessions.create("s")
+        graph = storied_graph(bridge)
+        for text in ("Where is it?", "Refund it."):
+            await graph.ainvoke({"messages": [HumanMessage(text)]}, bridge.config("s"))
+        exported = await bridge.sessions.export("s", name)
+        asked = "refund" if name in ("openai", "sharegpt") else "Refund 7.90 €"
+        assert asked in exported
 
 
 async def test_openai_messages_come_back_as_the_messages_that_they_were(bridge: SessionBridge) -> None:

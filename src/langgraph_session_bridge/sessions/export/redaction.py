@@ -20,8 +20,8 @@ Redact = bool | Callable[[str], str]
 
 Message = TypeVar("Message", bound=BaseMessage)
 
-_DESCRIBING = ("title", "tags", "metadata", "app_name", "agent_name", "config", "last_error", "evaluation")
-_OURS = 2
+_DESCRIBING = ("title", "tags", "metadata", "app_name", "agent_name", "evaluation")
+_OURS = 1
 """How deep facts of an entry have names that are ours, and not what somebody said."""
 
 
@@ -79,11 +79,20 @@ class Redaction:
 
     def session(self, session: Session) -> Session:
         """A session without the secrets in what was said of it."""
-        held = session.model_dump(mode="json", by_alias=True)
-        changed = {name: self.tree(held[name]) for name in _DESCRIBING if held[name]}
-        for name in ("pending_interrupts", "transitions"):
-            changed[name] = self.tree(held[name])
-        return Session.model_validate({**held, **changed})
+        changed: dict[str, Any] = {name: self.tree(getattr(session, name)) for name in _DESCRIBING}
+        config, error = session.config, session.last_error
+        changed["config"] = config.model_copy(update={"context": self.tree(config.context)})
+        if error is not None:
+            changed["last_error"] = error.model_copy(update={"message": self.text(error.message)})
+        changed["pending_interrupts"] = [
+            waiting.model_copy(update={"value": self._fact("value", waiting.value, 0)})
+            for waiting in session.pending_interrupts
+        ]
+        changed["transitions"] = [
+            move if move.reason is None else move.model_copy(update={"reason": self.text(move.reason)})
+            for move in session.transitions
+        ]
+        return session.model_copy(update=changed)
 
 
 def redaction_of(redact: Redact, capture: Capture) -> Redaction | None:
