@@ -32,11 +32,10 @@ from langgraph_session_bridge.records import (
     Receipt,
     ToolExecutionRecord,
 )
+from langgraph_session_bridge.sessions.export.entries import Entry
 
 URI = "mongodb://localhost:27017/?replicaSet=rs0"
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
-from langgraph_session_bridge.sessions.export.entries import Entry
-from langgraph_session_bridge.sessions.models import Session
 
 
 def with_saver() -> None:

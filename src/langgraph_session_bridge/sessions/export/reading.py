@@ -173,7 +173,8 @@ def audio(record: AudioSessionMetadata, otherwise: datetime) -> Entry:
 
 def checkpoint(saved: CheckpointTuple) -> Entry:
     """A checkpoint, without the state that it holds."""
-    configurable, parent = saved.config["configurable"], saved.parent_config
+    place: dict[str, Any] = dict(saved.config.get("configurable") or {})
+    parent: dict[str, Any] = dict((saved.parent_config or {}).get("configurable") or {})
     metadata: dict[str, Any] = dict(saved.metadata)
     step, source = metadata.get("step"), metadata.get("source")
     waiting = sorted({channel for _, channel, _ in saved.pending_writes or ()})
@@ -186,8 +187,8 @@ def checkpoint(saved: CheckpointTuple) -> Entry:
         data={
             "step": step,
             "source": source,
-            "checkpoint_ns": configurable.get("checkpoint_ns", ""),
-            "parent_id": parent["configurable"]["checkpoint_id"] if parent else None,
+            "checkpoint_ns": place.get("checkpoint_ns", ""),
+            "parent_id": parent.get("checkpoint_id"),
             "pending_writes": waiting,
         },
     )
