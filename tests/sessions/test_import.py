@@ -140,11 +140,12 @@ async def test_a_session_that_did_nothing_yet_is_exported_and_imported(
     open_bridge: OpenBridge, elsewhere: SessionBridge
 ) -> None:
     async with open_bridge() as bridge:
-        made = await bridge.sessions.create("empty", thread_id="thread-of-empty", title="none yet")
+        metadata = {"lines": "one\u2028two\x85three"}
+        made = await bridge.sessions.create("empty", thread_id="thread-of-empty", title="none yet", metadata=metadata)
         text = await bridge.sessions.export("empty")
         assert [json.loads(line)["type"] for line in text.splitlines()] == ["session", "record", "end"]
         assert [entry.kind for entry in await bridge.sessions.timeline("empty")] == ["transition"]
-    assert await elsewhere.sessions.import_(text.splitlines()) == made
+    assert await elsewhere.sessions.import_(text) == made
     assert (await elsewhere.sessions.get("empty")).thread_id == "thread-of-empty"
 
 

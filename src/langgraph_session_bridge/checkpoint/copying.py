@@ -15,7 +15,7 @@ from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range
 _COPY_PAGE = 200
 _COPY_PAGE_BYTES = 8 * 1024 * 1024
 BEFORE_ANY_PUT = 1 << 32
-LONGEST_COPY_S = 24 * 3600.0
+_LONGEST_COPY_S = 24 * 3600.0
 
 Place = tuple[str, int]
 """A thread and its generation."""
@@ -38,7 +38,7 @@ async def copy_thread(pipeline: Pipeline, source: str, target: str) -> None:
     if await archive.names(target, to_generation, "c/"):
         message = f"Thread {target[:80]!r} has checkpoints already; delete it first, or copy to another id."
         raise InvalidInputError(message)
-    if not await archive.claim(target, LONGEST_COPY_S):
+    if not await archive.claim(target, _LONGEST_COPY_S):
         message = f"Thread {target[:80]!r} is being copied to, or swept, by somebody else; try again."
         raise UnavailableError(message)
     try:

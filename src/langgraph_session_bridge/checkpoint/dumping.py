@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from langgraph_session_bridge.checkpoint.copying import BEFORE_ANY_PUT, LONGEST_COPY_S, moved
+from langgraph_session_bridge.checkpoint.copying import BEFORE_ANY_PUT, moved
 from langgraph_session_bridge.errors import InvalidInputError, SessionConflictError, UnavailableError
 from langgraph_session_bridge.storage.documents import decode, name_of, opened, re_encode
 from langgraph_session_bridge.storage.facets import Batch, Facet, StoredRecord, unpacked
@@ -18,6 +18,8 @@ from langgraph_session_bridge.storage.protocols import Archive
 from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range
 
 _PAGE = 200
+_LONGEST_S = 3600.0
+"""So long a thread stays claimed by a process that died."""
 _KINDS = {"c": "checkpoint", "p": "value", "s": "elements", "w": "writes", "x": "chunk"}
 _HEAD = ("_id", "q", "t")
 
@@ -124,7 +126,7 @@ class Restoring:
         await self._pipeline.flush_thread(self._thread_id)
         archive, thread_id = self._archive, self._thread_id
         self._generation = await archive.generation(thread_id)
-        if not await archive.claim(thread_id, LONGEST_COPY_S):
+        if not await archive.claim(thread_id, _LONGEST_S):
             message = f"Thread {thread_id[:80]!r} is being copied to, or swept, by somebody else; try again."
             raise UnavailableError(message)
         try:

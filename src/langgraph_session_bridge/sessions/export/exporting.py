@@ -188,7 +188,7 @@ class Exporting:
         expire still is: `touch` or `update` it.
 
         Args:
-            source: A path, a text file that is open, or lines.
+            source: A path, the text itself, a text file that is open, or lines.
             session_id: The id that it is to have, if not its own; its thread is then called the same.
             user_id: Whose it is to be, if not the same user's; a manager for one user makes it that user's.
 

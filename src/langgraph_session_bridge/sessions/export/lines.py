@@ -52,7 +52,7 @@ async def _stored(source: Source) -> AsyncGenerator[str, None]:
 
 def _line(kind: str, rest: Mapping[str, Any]) -> str:
     value = {"type": kind, "schema_version": SCHEMA_VERSION, **rest}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(value, separators=(",", ":")) + "\n"  # in ASCII: some characters end a line for some readers
 
 
 async def _head(source: Source) -> dict[str, Any]:

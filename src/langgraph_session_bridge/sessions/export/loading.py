@@ -25,7 +25,7 @@ from langgraph_session_bridge.storage.documents import name_of
 from langgraph_session_bridge.storage.facets import Facet
 
 Lines = str | os.PathLike[str] | IO[str] | Iterable[str]
-"""An export: its path, a file that is open, or its lines."""
+"""An export: its path, its text, a file that is open, or its lines."""
 
 _DOCUMENTS = ("checkpoint", "value", "elements", "writes", "chunk")
 _MOST_PROBLEMS = 10
@@ -59,6 +59,8 @@ class Row:
 @contextmanager
 def spooled(source: Lines) -> Iterator[Callable[[], Iterator[str]]]:
     """A way to go through the lines as often as needed; those that can be read once are kept in a temporary file."""
+    if isinstance(source, str) and source.lstrip().startswith("{"):
+        source = source.splitlines()
     if isinstance(source, (str, os.PathLike)):
         path = source
 
