@@ -25,6 +25,7 @@ assert not extras, f"not a bare environment: {extras}"
 assert "site-packages" in package.__file__, package.__file__
 assert resources.files(package).joinpath("py.typed").is_file(), "py.typed is not in the wheel"
 assert any(resources.files(package).joinpath("storage/scripts").iterdir()), "the Lua scripts are not in the wheel"
+assert resources.files(package).joinpath("sessions/export/timeline.js").is_file(), "the timeline's page is not in the wheel"
 for name in package.__all__:
     getattr(package, name)
 print("wheel: imports without extras, all of", package.__all__)

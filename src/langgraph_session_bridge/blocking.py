@@ -110,11 +110,18 @@ def iterate_blocking(
         may_finish: Whether the generator can still be closed, once nobody reads on.
     """
     end = object()
+    under_way: asyncio.Task[Any] | None = None
 
     async def step() -> Any:
+        nonlocal under_way
+        under_way = asyncio.current_task()
         return await anext(source, end)
 
     async def finish() -> None:
+        if under_way is not None and not under_way.done():  # Ctrl-C: nobody waits for it any more
+            if not under_way.cancelling():
+                under_way.cancel()
+            await asyncio.wait([under_way])
         await source.aclose()  # type: ignore[attr-defined]
 
     try:

@@ -18,7 +18,9 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = ROOT / "README.md"
-GUIDES = [ROOT / "docs" / name for name in ("records.md", "condensing.md", "branches.md", "analytics.md")]
+GUIDES = [
+    ROOT / "docs" / name for name in ("records.md", "condensing.md", "branches.md", "analytics.md", "timelines.md")
+]
 """Pages whose blocks go on where the one before ended."""
 COMMANDS = {"make", "session-bridge", "pip"}
 

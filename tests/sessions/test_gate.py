@@ -360,3 +360,16 @@ async def test_what_the_manager_itself_puts_is_under_the_lease_that_it_is_given(
             await bridge.sessions.rollback("s", checkpoint_id=first)
         await other.sessions.rollback(lease, checkpoint_id=first)
     assert (await graph.aget_state({"configurable": {"thread_id": "s"}})).values == {"n": 2}
+
+
+async def test_an_imported_session_takes_what_the_original_took(bridge: SessionBridge) -> None:
+    await bridge.sessions.create("s")
+    await put(bridge, bridge.config("s"))
+    opened = await bridge.sessions.export("s", "jsonl")
+    await bridge.sessions.end("s")
+    ended = await bridge.sessions.export("s", "jsonl")
+    await bridge.sessions.import_(opened.splitlines(), "open")
+    await bridge.sessions.import_(ended.splitlines(), "ended")
+    assert await put(bridge, bridge.config("open")) == await head(bridge, "open")
+    with pytest.raises(SessionEndedError):
+        await put(bridge, bridge.config("ended"))

@@ -32,6 +32,7 @@ from langgraph_session_bridge.records import (
     Receipt,
     ToolExecutionRecord,
 )
+from langgraph_session_bridge.sessions.export.entries import Entry
 
 URI = "mongodb://localhost:27017/?replicaSet=rs0"
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
@@ -138,3 +139,13 @@ def with_condenser(bridge: SessionBridge) -> None:
     bridge.guard(condenser)
     for message in bridge.messages("s", view="full"):
         print(message.text)
+
+
+async def with_exports(bridge: SessionBridge) -> None:
+    entries: list[Entry] = await bridge.sessions.timeline("s", kinds=["tool", "message"])
+    async for entry in bridge.sessions.replay("s", speed=2.0, turn=1):
+        print(entry.title, entry.duration_s)
+    text: str = await bridge.sessions.export("s", "markdown", redact=lambda said: said.upper())
+    written: int = await bridge.sessions.export("s", to="s.jsonl")
+    session: Session = bridge.sessions.import_("s.jsonl", "copy", user_id="u").result()
+    print(entries, text, written, session.status)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
 
 import pytest
 
 from langgraph_session_bridge import blocking
-from langgraph_session_bridge.blocking import HomeLoop, run_blocking
+from langgraph_session_bridge.blocking import HomeLoop, iterate_blocking, run_blocking
 from langgraph_session_bridge.errors import EventLoopError
 
 
@@ -99,4 +102,51 @@ def test_a_stop_from_the_loop_itself_waits_for_its_caller() -> None:
         return await where()
 
     assert run_blocking(home.loop, stop(), "")
+    home.stop()
+
+
+def test_an_iteration_that_is_interrupted_is_closed_once_it_has_tidied_up() -> None:
+    home, tidied = HomeLoop(), []
+
+    async def source() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+            tidied.append(True)
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return run_blocking(home.loop, work, "")
+
+    with pytest.raises(KeyboardInterrupt):
+        list(iterate_blocking(source(), run, may_finish=lambda: True))
+    assert tidied == [True]
+    home.stop()
+
+
+def test_an_iteration_is_closed_by_ctrl_c_that_came_before_anybody_waited_for_it() -> None:
+    home, tidied = HomeLoop(), []
+
+    async def source() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            await asyncio.sleep(60)
+        finally:
+            tidied.append(True)
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        if work.__name__ == "step" and tidied == []:
+            future = asyncio.run_coroutine_threadsafe(work, home.loop)
+            if not started:
+                started.append(True)
+                return future.result()
+            raise KeyboardInterrupt
+        return run_blocking(home.loop, work, "")
+
+    started: list[bool] = []
+    with pytest.raises(KeyboardInterrupt):
+        list(iterate_blocking(source(), run, may_finish=lambda: True))
+    assert tidied == [True]
     home.stop()

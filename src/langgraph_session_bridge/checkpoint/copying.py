@@ -15,7 +15,7 @@ from langgraph_session_bridge.storage.runs import BLOCK, Piece, block_range
 
 _COPY_PAGE = 200
 _COPY_PAGE_BYTES = 8 * 1024 * 1024
-_BEFORE_ANY_PUT = 1 << 32
+BEFORE_ANY_PUT = 1 << 32
 _LONGEST_COPY_S = 24 * 3600.0
 
 Place = tuple[str, int]
@@ -73,13 +73,13 @@ async def copy_documents(
     for start in range(0, len(ordered), _COPY_PAGE):
         page = ordered[start : start + _COPY_PAGE]
         found = {**await archive.fetch(*source, page), **{name: instead[name] for name in page if name in instead}}
-        await archive.store([_moved(row, rank[name], *target) for name, row in found.items()])
+        await archive.store([moved(row, rank[name], *target) for name, row in found.items()])
         chunked |= {name: row for name, row in found.items() if name.startswith("w/") and "x" in row}
         for name in [name for name in page if name.startswith("s/") and name not in found]:
             await _copy_block(archive, name, source, target, rank[name])
     for name, row in (await archive.fetch(*source, [name for name in chunked if name not in instead])).items():
         if "x" not in row:  # thinned, and its chunks deleted, while it was copied
-            await archive.replace(target[0], _moved(row, rank[name], *target).raw)
+            await archive.replace(target[0], moved(row, rank[name], *target).raw)
 
 
 async def copy_records(
@@ -91,7 +91,7 @@ async def copy_records(
 ) -> None:
     """Copies records that pass; by default what condensers took from the state, what agents did stays the source's."""
     page: list[Batch] = []
-    size, rank = 0, _BEFORE_ANY_PUT
+    size, rank = 0, BEFORE_ANY_PUT
     async for record in archive.records(*source, kinds, {}, before=None):  # newest first
         rank -= 1
         if not keep(record):
@@ -110,12 +110,12 @@ async def _copy_block(archive: Archive, name: str, source: Place, target: Place,
     _, lineage, start = name.split("/")
     block = Piece(lineage, int(start, 16) // BLOCK * BLOCK, (int(start, 16) // BLOCK + 1) * BLOCK)
     for row in (await archive.fetch(*source, [], [block_range(block)])).values():
-        copy = _moved(row, rank, *target)
+        copy = moved(row, rank, *target)
         await archive.store([copy])
         await archive.replace_run(copy, target[0], row["e"])  # if what was copied before is shorter
 
 
-def _moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:
+def moved(row: Mapping[str, Any], rank: int, target: str, generation: int) -> Encoded:
     """The document in another thread; its rank there is lower than that of any put to come."""
     name = name_of(row)
     moved = {**row, "_id": thread_prefix(target, generation) + name, "t": target}

@@ -13,8 +13,10 @@ from langgraph_session_bridge.cli.demo import demo
 from langgraph_session_bridge.cli.doctor import doctor
 from langgraph_session_bridge.cli.erase import erase
 from langgraph_session_bridge.cli.events import events
+from langgraph_session_bridge.cli.exporting import export, import_session
 from langgraph_session_bridge.cli.history import branch, diff, history, rollback
 from langgraph_session_bridge.cli.journal import drain, flusher, health, stats
+from langgraph_session_bridge.cli.replay import replay
 from langgraph_session_bridge.cli.servers import down, status, up
 from langgraph_session_bridge.cli.sessions import ls, show_session
 from langgraph_session_bridge.cli.sweep import sweep
@@ -44,11 +46,14 @@ for _verb in (
     context,
     events,
     analytics,
+    export,
+    replay,
 ):
     app.command(epilog=_EPILOG)(_verb)
 app.command("show", epilog=_EPILOG)(show_session)
 for _verb in (history, diff, branch, rollback):
     app.command(epilog=_EPILOG)(_verb)
+app.command("import", epilog=_EPILOG)(import_session)
 app.add_typer(dead, name="dead", epilog=_EPILOG)
 
 

@@ -35,6 +35,11 @@ class Entries:
         self._owner = owner
         self._custom = CustomKinds()
 
+    @property
+    def capture(self) -> Capture:
+        """How values are captured, and what is redacted of them."""
+        return self._capture
+
     def record_tool_execution(
         self,
         session: SessionLike,

@@ -23,6 +23,7 @@ from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
 from langgraph_session_bridge.sessions.erasing import Erasing
+from langgraph_session_bridge.sessions.export.exporting import Exporting
 from langgraph_session_bridge.sessions.following import Follower, nowhere
 from langgraph_session_bridge.sessions.keeping import COUNTERS
 from langgraph_session_bridge.sessions.leasing import Leases
@@ -48,6 +49,7 @@ class SessionManager(
     Looking,
     Listing,
     Analysing,
+    Exporting,
     Leases,
     Sweeping,
     Erasing,

@@ -136,6 +136,11 @@ def _opened(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**document, **bson.decode(decompress(document["zs"]))} if "zs" in document else document
 
 
+def opened(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored document as it would be without compression."""
+    return {key: item for key, item in _opened(document).items() if key != "zs"}
+
+
 def chunk_field(digest: str, number: int) -> str:
     """Name of one slice of a large payload, by the digest of the whole."""
     return f"x/{digest}/{number:05d}"

@@ -107,6 +107,11 @@ class MongoFacets(MongoThreads):
             async for row in found:
                 yield stored_record(row)
 
+    async def kinds(self, thread_id: str, generation: int) -> list[str]:
+        """The kinds of records that a thread has."""
+        async with self._asking():
+            return sorted(await self._records.distinct("k", {"t": thread_id, "g": generation}))
+
     async def fetch_records(
         self, thread_id: str, generation: int, keys: Sequence[tuple[str, str]]
     ) -> list[StoredRecord]:

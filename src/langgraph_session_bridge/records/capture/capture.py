@@ -121,6 +121,21 @@ class Capture:
         """A short text that names something, an address for example: redacted and cut, but kept at any level."""
         return None if value is None else self._named.take(value).text
 
+    def cleaned(self, tree: Any, key: str = "") -> Any:
+        """A plain value with its secrets redacted, and nothing else left out, whatever the level.
+
+        Args:
+            tree: Plain JSON: see `plain`.
+            key: Name of the value; one that announces a secret redacts it all.
+        """
+        if self._announces(key):
+            return REDACTED
+        if isinstance(tree, str):
+            return self._clean(tree, len(tree))
+        if isinstance(tree, dict):
+            return {self.cleaned(name): self.cleaned(value, name) for name, value in tree.items()}
+        return [self.cleaned(item) for item in tree] if isinstance(tree, list) else tree
+
     @cached_property
     def _named(self) -> Capture:
         return replace(self, level="full", max_value_bytes=_NAME_MAX_BYTES)
