@@ -74,6 +74,14 @@ async def test_entries_come_at_the_pace_at_which_they_happened() -> None:
     assert await times([0, 1, 86_400], speed=None) == [(0, 0.0), (1, 0.0), (2, 0.0)]
 
 
+async def test_what_rounding_leaves_of_a_pause_is_not_waited_for() -> None:
+    for speed in (0.1, 0.3, 0.7, 3.0):
+        found = await times([0, 0.1, 0.3, 0.7, 1.9, 1.901], speed=speed)
+        assert [at for _, at in found] == pytest.approx(
+            [at / speed for at in (0, 0.1, 0.3, 0.7, 1.9, 1.901)], abs=0.001
+        )
+
+
 async def test_idle_gaps_are_capped_in_the_time_of_the_session() -> None:
     assert await times([0, 1, 86_400]) == [(0, 0.0), (1, 1.0), (2, 3.0)]
     assert await times([0, 1, 86_400], speed=4, max_gap_s=8) == [(0, 0.0), (1, 0.25), (2, 2.25)]

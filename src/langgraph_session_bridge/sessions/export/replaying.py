@@ -17,6 +17,8 @@ from langgraph_session_bridge.sessions.export.entries import Entry
 
 SLICE_S = 0.1
 """How soon a replay notices what its control was told."""
+_NOTHING_S = 1e-6
+"""Less than this is what rounding leaves: a clock need not advance by it."""
 
 
 class Replay(Query[Entry]):
@@ -145,7 +147,7 @@ class _Pace:
         speed = self.control.speed
         if speed is not None and math.isfinite(self._due):
             left -= (now - self._due) * speed  # what the reader took
-        while self.control.paused or (left > 0 and self.control.speed is not None):
+        while self.control.paused or (left > _NOTHING_S and self.control.speed is not None):
             if self.control.skipping():
                 break
             if self.control.paused:
