@@ -40,8 +40,7 @@ def options(servers: EmbeddedServers, workspace: Path, **changes: object) -> Dem
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kills": 3},
-        {"durability": "sync", "seed": 2},
+        {"kills": 3, "durability": "sync", "seed": 2},
         {"durability": "exit"},
         {"ack": "majority"},
         {"redis_url": None},

@@ -18,6 +18,7 @@ from langgraph_session_bridge.storage.documents import Encoded, decode
 from langgraph_session_bridge.storage.flusher import Flusher
 from langgraph_session_bridge.storage.mongodb import MongoArchive
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
+from langgraph_session_bridge.storage.mongodb_threads import MongoThreads
 from langgraph_session_bridge.storage.protocols import Entry
 from langgraph_session_bridge.storage.redis import RedisJournal
 from langgraph_session_bridge.storage.writer import JournalWriter
@@ -111,7 +112,7 @@ def unfenced() -> Iterator[None]:
         return await delete(self, thread_id, below + 1)
 
     with (
-        replaced(MongoRecords, "next_generation", same),
+        replaced(MongoThreads, "next_generation", same),
         replaced(RedisJournal, "fence", evict),
         replaced(MongoArchive, "delete_generations", delete_all),
     ):

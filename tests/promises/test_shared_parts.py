@@ -100,10 +100,12 @@ def forget_hot(servers: EmbeddedServers, store: str) -> None:
 async def read_slowly(pipeline: Any, refused: Any) -> Any:
     """What a reader would fill the journal with, after it asked MongoDB."""
     from langgraph_session_bridge.storage.documents import name_of
+    from langgraph_session_bridge.storage.gates import OPEN
     from langgraph_session_bridge.storage.pool import Pool
+    from langgraph_session_bridge.storage.protocols import Standing
 
     reader = pipeline.reader
     head = await pipeline.archive.head("t", 0, "")
     pool = Pool({name_of(head): head})
     await reader._complete("t", 0, pool, [name_of(head)])
-    return reader._fill("t", 0, "", head["c"], pool, refused.note)
+    return reader._fill("t", Standing(generation=0, gate=OPEN), "", head["c"], pool, refused.note)
