@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from langgraph_session_bridge import InvalidInputError, SessionManager, SessionNotFoundError
+from langgraph_session_bridge import InvalidInputError, InvalidTypeError, SessionManager, SessionNotFoundError
 from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
 
 
@@ -70,6 +71,26 @@ def test_threads_and_loops_may_share_it() -> None:
 def test_a_store_for_nothing_is_refused(how: dict[str, int]) -> None:
     with pytest.raises(InvalidInputError, match="max_sessions"):
         MemorySessionStore(**how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("store", [None, {}, "redis://localhost:6379"])
+def test_a_manager_without_a_store_is_refused(store: object) -> None:
+    with pytest.raises(InvalidTypeError, match="SessionStore"):
+        SessionManager(store)  # type: ignore[arg-type]
+
+
+async def test_ids_come_from_whatever_factory_is_given() -> None:
+    async with SessionManager(MemorySessionStore(), id_factory=lambda: str(uuid.uuid4())) as sessions:
+        made = await sessions.create()
+        assert uuid.UUID(made.session_id).version == 4 and made.thread_id == made.session_id
+        assert (await sessions.open()).session_id not in (made.session_id, "")
+        assert (await sessions.create("mine")).session_id == "mine"
+
+
+async def test_a_lifetime_is_seconds_or_a_timedelta() -> None:
+    async with SessionManager(MemorySessionStore()) as sessions:
+        made = await sessions.create("s", idle_ttl_s=timedelta(hours=24), hard_ttl_s=90)
+        assert (made.idle_ttl_s, made.hard_ttl_s) == (86_400, 90)
 
 
 async def test_a_session_takes_a_kilobyte() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self, Unpack
 
 from langgraph_session_bridge.checkpoint.hooks import Hooks
 from langgraph_session_bridge.condense.record_archive import RecordArchive
-from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.errors import InvalidInputError, InvalidTypeError
 from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.records.audio.counting import CLOCK
 from langgraph_session_bridge.records.calls import Call, Runner
@@ -98,7 +98,16 @@ class SessionManager(
             hard_ttl_s: Likewise, so long after they were made.
             prices: What models cost; see `prices.Prices`.
             count: Told of `missed_moves`: changes of a status that could not be stored.
+
+        Raises:
+            InvalidTypeError: The store is none.
         """
+        if not hasattr(store, "swap"):
+            message = (
+                f"A manager needs a SessionStore, not {type(store).__name__}; `SessionManager.from_env()` makes one, "
+                "and a bridge has a manager in `sessions`."
+            )
+            raise InvalidTypeError(message)
         self._own_loop = OwnLoop() if runner is None else None
         serving: Runner = runner or self._own_loop or OwnLoop()
         registry = Registry(store)
