@@ -196,7 +196,8 @@ async def _made(
         except TimeoutError as error:
             raise UnavailableError(f"Branching to {target[:80]!r} took over {LONGEST_S / 2:g} s.") from error
         await check()
-        await pipeline.reveal(target)
+        if not await pipeline.reveal(target, generation):
+            raise UnavailableError(f"Thread {target[:80]!r} was deleted while it was branched to; try again.")
     finally:
         await archive.release(target)
 

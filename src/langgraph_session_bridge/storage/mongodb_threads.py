@@ -15,10 +15,8 @@ from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 from langgraph_session_bridge.storage.protocols import Standing
 
-_ENDING = {
-    "$inc": {"g": 1, "gate.v": 1},
-    "$unset": {f"gate.{name}": "" for name in ("mode", "rev", "fence", "owner", "until")},
-}
+_UNBORN, _UNUSED = 1, 2
+"""Steps to the generation that a branch is made in, and past it: what was cut off there must not come alive."""
 _NEXT = {"$add": [{"$ifNull": ["$gate.v", 0]}, 1]}
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -35,20 +33,27 @@ class MongoThreads(MongoRecords):
         return int(found.get("g", 0)) if found else 0
 
     async def next_generation(self, thread_id: str) -> int:
-        """Ends the living generation, and with it the gate and any lease, and returns the next."""
+        """Ends the living generation, and with it the gate and any lease, and returns one that nobody stored to."""
         async with self._asking():
-            found = await self._upserted(thread_id, _ENDING)
+            found = await self._upserted(thread_id, _ending(_UNUSED))
         return int(found["g"])
 
-    async def end_generation(self, thread_id: str, generation: int) -> int | None:
-        """Ends a generation and returns the next; nothing, if it is not the living one any more."""
+    async def end_generation(self, thread_id: str, generation: int, *, reveal: bool = False) -> int | None:
+        """Ends a generation and returns the one that lives then; nothing, if it is not the living one any more.
+
+        Args:
+            thread_id: The thread.
+            generation: Which one is meant.
+            reveal: Whether what was stored in the next one is to live; else nothing that anybody stored does.
+        """
+        step = _UNBORN if reveal else _UNUSED
         query = _key(thread_id) | {"g": generation or {"$in": [0, None]}}
         async with self._asking():
             try:
-                done = await self._threads.update_one(query, _ENDING, upsert=not generation)
+                done = await self._threads.update_one(query, _ending(step), upsert=not generation)
             except mongo_errors.DuplicateKeyError:  # a later one lives
                 return None
-        return generation + 1 if done.matched_count or done.upserted_id is not None else None
+        return generation + step if done.matched_count or done.upserted_id is not None else None
 
     async def claim(self, thread_id: str, seconds: float) -> bool:
         """Claims a thread for a copy into it or for a sweep; false if another has it, at most for its own `seconds`."""
@@ -148,6 +153,11 @@ class MongoThreads(MongoRecords):
         async with self._asking():
             found = await self._threads.find_one_and_update(query, change, return_document=ReturnDocument.AFTER)
         return None if found is None else _standing(found)
+
+
+def _ending(step: int) -> dict[str, Any]:
+    gone = {f"gate.{name}": "" for name in ("mode", "rev", "fence", "owner", "until")}
+    return {"$inc": {"g": step, "gate.v": 1}, "$unset": gone}
 
 
 def _key(thread_id: str) -> dict[str, Any]:
