@@ -135,7 +135,7 @@ class Making(Moving):
             raise SessionEndedError(message)
         if found.status == "paused":
             return await self._move(found, "resume", None, actor, None)
-        await self._context.registry.mend(found)
+        found = await self._context.registry.set_right(found)
         await self._touch(found, moment)
         return found
 

@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 from pymongo import errors as mongo_errors
 
 from langgraph_session_bridge.storage.documents import segment
-from langgraph_session_bridge.storage.gates import Gate, Mode
+from langgraph_session_bridge.storage.gates import STRICTNESS, Gate, Mode
 from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 from langgraph_session_bridge.storage.protocols import Standing
@@ -47,7 +47,7 @@ class MongoThreads(MongoRecords):
             reveal: Whether what was stored in the next one is to live; else nothing that anybody stored does.
         """
         step = _UNBORN if reveal else _UNUSED
-        query = _key(thread_id) | {"g": generation or {"$in": [0, None]}}
+        query = _key(thread_id) | _of_generation(generation)
         async with self._asking():
             try:
                 done = await self._threads.update_one(query, _ending(step), upsert=not generation)
@@ -101,10 +101,22 @@ class MongoThreads(MongoRecords):
             found = await self._threads.find_one(_key(thread_id))
         return _standing(found)
 
-    async def set_mode(self, thread_id: str, mode: Mode, rev: int) -> Standing:
-        """Opens or closes the gate of a thread, as a revision of its session wants it, unless a later one did."""
+    async def set_mode(
+        self, thread_id: str, mode: Mode, rev: int, *, tighten: bool = False, generation: int | None = None
+    ) -> Standing:
+        """Opens or closes the gate of a thread, as a revision of its session wants it, unless a later one did.
+
+        Args:
+            thread_id: The thread.
+            mode: What it is to take.
+            rev: The revision.
+            tighten: Whether it may only become stricter: it is not known yet whether there will be such a revision.
+            generation: Only if this one lives.
+        """
         older = {"$lte": [{"$ifNull": ["$gate.rev", 0]}, rev]}
-        return await self._changed_gate(thread_id, older, {"v": _NEXT, "mode": mode, "rev": rev})
+        stricter = [each for each in STRICTNESS if tighten and STRICTNESS[each] > STRICTNESS[mode]]
+        wanted = {"$cond": [{"$in": ["$gate.mode", stricter]}, "$gate.mode", mode]}
+        return await self._changed_gate(thread_id, older, {"v": _NEXT, "mode": wanted, "rev": rev}, generation)
 
     async def take_lease(self, thread_id: str, owner: str, seconds: float) -> Standing:
         """Takes the lease of a thread if it is free, or was this owner's; by the clock of the server.
@@ -134,9 +146,18 @@ class MongoThreads(MongoRecords):
         change = {"$unset": {"gate.owner": "", "gate.until": ""}, "$inc": {"gate.v": 1}}
         return await self._changed_if(own, change) or await self.standing(thread_id)
 
-    async def _changed_gate(self, thread_id: str, condition: Mapping[str, Any], values: Mapping[str, Any]) -> Standing:
+    async def _changed_gate(
+        self,
+        thread_id: str,
+        condition: Mapping[str, Any],
+        values: Mapping[str, Any],
+        generation: int | None = None,
+    ) -> Standing:
         kept: dict[str, Any] = {"$ifNull": ["$gate", {}]}
         change = [{"$set": {"gate": {"$cond": [condition, {"$mergeObjects": [kept, values]}, kept]}}}]
+        if generation is not None:
+            living = _key(thread_id) | _of_generation(generation)
+            return await self._changed_if(living, change, upsert=not generation) or await self.standing(thread_id)
         async with self._asking():
             try:
                 found = await self._upserted(thread_id, change)
@@ -149,10 +170,18 @@ class MongoThreads(MongoRecords):
             _key(thread_id), change, upsert=True, return_document=ReturnDocument.AFTER
         )
 
-    async def _changed_if(self, query: Mapping[str, Any], change: Any) -> Standing | None:
+    async def _changed_if(self, query: Mapping[str, Any], change: Any, *, upsert: bool = False) -> Standing | None:
+        after = ReturnDocument.AFTER
         async with self._asking():
-            found = await self._threads.find_one_and_update(query, change, return_document=ReturnDocument.AFTER)
+            try:
+                found = await self._threads.find_one_and_update(query, change, upsert=upsert, return_document=after)
+            except mongo_errors.DuplicateKeyError:  # made meanwhile, or not as asked
+                found = await self._threads.find_one_and_update(query, change, return_document=after)
         return None if found is None else _standing(found)
+
+
+def _of_generation(generation: int) -> dict[str, Any]:
+    return {"g": generation or {"$in": [0, None]}}
 
 
 def _ending(step: int) -> dict[str, Any]:
@@ -170,6 +199,7 @@ def _standing(found: Mapping[str, Any] | None) -> Standing:
     gate = Gate(
         version=int(kept.get("v", 0)),
         mode=kept.get("mode", "open"),
+        rev=int(kept.get("rev", 0)),
         fence=int(kept.get("fence", 0)),
         owner=kept.get("owner", ""),
         until=until.replace(tzinfo=UTC) if until is not None else None,
