@@ -373,3 +373,12 @@ def test_branching_without_an_event_loop(open_bridge: OpenBridge) -> None:
         branch = bridge.sessions.branch("s").result()
         assert len(graph.get_state(at(branch)).values["messages"]) == 2
         assert len(graph.get_state(at(bridge.sessions.copy(branch).result())).values["messages"]) == 2
+
+
+async def test_a_branch_does_not_take_the_place_of_records(bridge: SessionBridge) -> None:
+    await chatted(bridge, 1)
+    await bridge.records.record_tool_execution("b", "look", status="success", record_id="t1")
+    for made in (bridge.sessions.branch("s", session_id="b"), bridge.sessions.copy("s", session_id="b")):
+        with pytest.raises(InvalidInputError, match="has records already"):
+            await made
+    assert len(await bridge.records.tool_executions("b")) == 1

@@ -189,6 +189,8 @@ async def _made(
         generation = await archive.generation(target)
         if await archive.names(target, generation, "c/"):
             raise InvalidInputError(f"Thread {target[:80]!r} has checkpoints already; branch to another id.")
+        if set(await archive.kinds(target, generation)) - {"session"}:
+            raise InvalidInputError(f"Thread {target[:80]!r} has records already; branch to another id.")
         await archive.delete_unborn(target, generation)  # what a branch that was cut off left
         try:
             async with asyncio.timeout(LONGEST_S / 2):
