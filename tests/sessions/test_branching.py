@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -238,7 +239,7 @@ async def test_a_branch_that_was_cut_off_shows_nothing_and_is_overwritten(
     graph = await chatted(bridge)
     pipeline = await bridge.saver._runtime.pipeline()
 
-    async def cut(_: str) -> None:
+    async def cut(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "reveal", cut)
@@ -251,6 +252,75 @@ async def test_a_branch_that_was_cut_off_shows_nothing_and_is_overwritten(
     branch = await bridge.sessions.branch("s", turn=1, session_id="b")
     assert await said(graph, branch) == ["turn 0", "reply to turn 0"]
     assert await ids_of(bridge, "b") < await ids_of(bridge, "s")
+
+
+async def _cut_off(bridge: SessionBridge, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cut(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(await bridge.saver._runtime.pipeline(), "reveal", cut)
+        with pytest.raises(KeyboardInterrupt):
+            await bridge.sessions.branch("s", session_id=target)
+
+
+@pytest.mark.parametrize("delete", ["saver", "session", "erase session", "erase user", "sweep"])
+@pytest.mark.parametrize("journal", [True, False])
+async def test_a_branch_that_was_cut_off_does_not_come_alive_when_its_thread_is_deleted(
+    open_bridge: OpenBridge, journal: bool, delete: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_bridge(journal=journal) as bridge:
+        await chatted(bridge)
+        await bridge.sessions.update("s", user_id="u-1")
+        await _cut_off(bridge, "b", monkeypatch)
+        if delete in ("session", "erase session", "sweep"):
+            await bridge.sessions.create("b", user_id="u-2", hard_ttl_s=0.001)
+        match delete:
+            case "saver":
+                await bridge.saver.adelete_thread("b")
+            case "session":
+                assert await bridge.sessions.for_user("u-2").delete("b")
+            case "sweep":
+                await asyncio.sleep(0.01)  # time is the subject
+                assert (await bridge.sessions.sweep(grace_s=0)).deleted == ["b"]
+            case "erase session":
+                assert (await bridge.sessions.erase("b")).complete
+            case _:
+                assert (await bridge.sessions.erase(user_id="u-1")).complete
+        assert await ids_of(bridge, "b") == set()
+        assert "b" not in await bridge.sessions.ids()
+        pipeline = await bridge.saver._runtime.pipeline()
+        assert set(await pipeline.census("b")) <= {"Redis keys"}
+
+
+async def test_a_branch_whose_thread_is_deleted_meanwhile_is_not_there(
+    bridge: SessionBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await chatted(bridge)
+    copied = branching.copy_records
+
+    async def meanwhile(*arguments: Any) -> None:
+        await bridge.saver.adelete_thread("b")
+        await copied(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(branching, "copy_records", meanwhile)
+        with pytest.raises(UnavailableError, match="deleted while"):
+            await bridge.sessions.branch("s", session_id="b")
+    assert await ids_of(bridge, "b") == set() and await bridge.sessions.ids() == ["s"]
+
+
+async def test_erasing_leaves_nothing_of_a_branch_that_was_cut_off_under_another_users_session(
+    bridge: SessionBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await chatted(bridge)
+    await bridge.sessions.update("s", user_id="u-1")
+    await _cut_off(bridge, "b", monkeypatch)
+    await bridge.sessions.create("b", user_id="u-2")
+    assert (await bridge.sessions.erase(user_id="u-1")).complete
+    pipeline = await bridge.saver._runtime.pipeline()
+    assert (await pipeline.archive.census("b")) == {"sessions": 1}
+    assert (await bridge.sessions.get("b")).user_id == "u-2"
 
 
 @pytest.mark.parametrize("how", ["prune", "delete"])
@@ -303,3 +373,12 @@ def test_branching_without_an_event_loop(open_bridge: OpenBridge) -> None:
         branch = bridge.sessions.branch("s").result()
         assert len(graph.get_state(at(branch)).values["messages"]) == 2
         assert len(graph.get_state(at(bridge.sessions.copy(branch).result())).values["messages"]) == 2
+
+
+async def test_a_branch_does_not_take_the_place_of_records(bridge: SessionBridge) -> None:
+    await chatted(bridge, 1)
+    await bridge.records.record_tool_execution("b", "look", status="success", record_id="t1")
+    for made in (bridge.sessions.branch("s", session_id="b"), bridge.sessions.copy("s", session_id="b")):
+        with pytest.raises(InvalidInputError, match="has records already"):
+            await made
+    assert len(await bridge.records.tool_executions("b")) == 1

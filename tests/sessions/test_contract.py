@@ -179,6 +179,17 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_written(
     assert await sessions.count() == 0
 
 
+async def test_the_name_of_a_session_is_no_thread_of_another(open_manager: OpenManager) -> None:
+    """Else the name would lead to the other one's."""
+    async with open_manager() as one:
+        await one.create("public", thread_id="thread-7", user_id="u")
+        for manager in (one, one.for_user("v")):
+            for thread in ("public", "thread-7"):
+                with pytest.raises(SessionConflictError):
+                    await manager.create("mine", thread_id=thread)
+        assert (await one.for_user("u").get("public")).thread_id == "thread-7"
+
+
 async def test_an_existing_thread_can_be_a_session_of_another_name(open_manager: OpenManager) -> None:
     async with open_manager() as one, open_manager() as other:
         made = await one.create("public", thread_id="thread/7\n", user_id="u")

@@ -14,6 +14,7 @@ from typing import Any
 
 import bson
 import pytest
+from graphs import builders
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from pymongo import MongoClient
@@ -256,3 +257,20 @@ async def test_in_redis_alone_no_list_names_the_user_any_more(servers: EmbeddedS
                 keys = list(redis.scan_iter("sessions_redis*", count=1000))
                 assert not [key for key in keys if USER.encode() in key + (redis.dump(key) or b"")]
                 await sessions.delete("s")
+
+
+@pytest.mark.parametrize("journal", [True, False])
+async def test_what_was_just_counted_is_not_stored_after_the_session_was_erased(
+    open_bridge: OpenBridge, journal: bool
+) -> None:
+    async with open_bridge(journal=journal) as bridge:
+        graph = builders.chat(bridge.saver)
+        for number in range(5):
+            await bridge.sessions.create(f"s{number}")
+            await graph.ainvoke({"messages": [("human", "hello")]}, bridge.config(f"s{number}"))
+            report = await bridge.sessions.erase(f"s{number}")
+            await bridge.sessions._context.follower.settle(f"s{number}")
+            await bridge.saver.aflush()
+            assert report.complete, report
+            left = await (await bridge.saver._runtime.pipeline()).archive.census(f"s{number}")
+            assert left == {}

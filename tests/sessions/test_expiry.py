@@ -267,10 +267,10 @@ async def test_what_becomes_active_while_it_is_marked_lives_on(
         await asyncio.sleep(0.5)  # time is the subject
         bar, puts = type(sweeper.sessions._context.registry.store).bar, []
 
-        async def after_a_put(self: Any, *args: Any) -> None:
+        async def after_a_put(self: Any, *args: Any, **more: Any) -> bool:
             if not puts:  # once it is marked, it takes none
                 puts.append(await put(writer, "s"))
-            await bar(self, *args)
+            return bool(await bar(self, *args, **more))
 
         with monkeypatch.context() as patched:  # the moment between the first look and the mark
             patched.setattr(sweeper.sessions._context.registry.store.__class__, "bar", after_a_put)

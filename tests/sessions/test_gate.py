@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
@@ -316,16 +317,108 @@ async def _awaited(call: Any) -> Any:
     return await call
 
 
-async def test_a_gate_left_closed_by_who_died_is_opened_when_the_session_is_taken_up(bridge: SessionBridge) -> None:
+@pytest.mark.parametrize("taken_up_by", ["open", "resume"])
+async def test_a_gate_left_closed_by_who_died_is_opened_when_the_session_is_taken_up(
+    bridge: SessionBridge, taken_up_by: str
+) -> None:
     session = await bridge.sessions.create("s")
-    await bridge.sessions._context.registry.store.bar(session.thread_id, "ended", session.rev + 1)
+    await bridge.sessions._context.registry.store.bar(session.thread_id, "ended", session.rev + 1, tighten=True)
     with pytest.raises(SessionEndedError):
         await put(bridge, bridge.config("s"))
     with pytest.raises(SessionConflictError):
         await bridge.sessions.create("s")
-    await bridge.sessions.update("s", title="somebody else's")
-    await bridge.sessions.open("s")
+    await getattr(bridge.sessions, taken_up_by)("s")
     assert await put(bridge, bridge.config("s")) == await head(bridge)
+
+
+async def test_who_is_only_slow_closes_a_gate_that_somebody_else_set_right_meanwhile(
+    bridge: SessionBridge, other: SessionBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bridge.sessions.create("s")
+    with before_the(monkeypatch, bridge, "swap", lambda: other.sessions.open("s")):
+        await bridge.sessions.end("s")
+    with pytest.raises(SessionEndedError):
+        await put(other, other.config("s"))
+
+
+@contextmanager
+def before_the(monkeypatch: pytest.MonkeyPatch, bridge: SessionBridge, step: str, happens: Callable[[], Any]) -> Any:
+    """Another process does something right before one of this one's steps, the first time."""
+    store, done = bridge.sessions._context.registry.store, []
+    known = getattr(store, step)
+
+    async def late(*args: Any, **more: Any) -> Any:
+        if not done:
+            done.append(1)
+            await happens()
+        return await known(*args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, step, late)
+        yield
+
+
+async def test_who_opens_late_does_not_open_what_ended_since(
+    bridge: SessionBridge, other: SessionBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bridge.sessions.create("s")
+    await bridge.sessions.end("s")
+    with before_the(monkeypatch, bridge, "bar", lambda: other.sessions.end("s")):
+        await bridge.sessions.reopen("s")
+    assert (await bridge.sessions.get("s")).status == "ended"
+    for each in (bridge, other):
+        with pytest.raises(SessionEndedError):
+            await put(each, each.config("s"))
+
+
+async def test_who_pauses_late_does_not_loosen_what_has_ended(
+    bridge: SessionBridge, other: SessionBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bridge.sessions.create("s")
+    session = await bridge.sessions.start("s")
+    await other.sessions.end("s")
+    store = bridge.sessions._context.registry.store  # it read the session before, and is killed after this
+    await store.bar(session.thread_id, "paused", session.rev + 1, tighten=True)
+    with pytest.raises(SessionEndedError):
+        await put(other, other.config("s"))
+
+
+@pytest.mark.parametrize("step", ["bar", "swap", "era"])
+async def test_who_ends_a_session_that_is_deleted_meanwhile_leaves_no_gate(
+    bridge: SessionBridge, other: SessionBridge, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await bridge.sessions.create("s")
+    await bridge.sessions.start("s")
+    deleting = before_the(monkeypatch, bridge, step, lambda: other.sessions.delete("s"))
+    with deleting, pytest.raises(SessionNotFoundError):
+        await bridge.sessions.end("s")
+    await other.sessions.create("s")
+    assert await put(other, other.config("s")) == await head(bridge)
+
+
+async def test_a_gate_that_redis_was_not_shown_before_somebody_died_is_shown_by_the_next(
+    open_bridge: OpenBridge,
+) -> None:
+    async with open_bridge() as bridge, open_bridge() as other:
+        await bridge.sessions.create("s")
+        session = await bridge.sessions.start("s")
+        await put(bridge, bridge.config("s"))
+        archive = (await other.saver._runtime.pipeline()).archive
+        await archive.set_mode("s", "paused", session.rev + 1, tighten=True)  # and it dies
+        await bridge.sessions.pause("s")
+        with pytest.raises(SessionPausedError):
+            await put(bridge, bridge.config("s"), source="input")
+
+
+async def test_what_finishes_a_deletion_leaves_the_gate_of_the_living_session(
+    bridge: SessionBridge, other: SessionBridge
+) -> None:
+    await bridge.sessions.create("s")
+    await put(bridge, bridge.config("s"))
+    async with other.sessions.lease("s"):
+        await bridge.sessions._context.registry.store.finish("s")
+        with pytest.raises(SessionBusyError):
+            await put(bridge, bridge.config("s"))
 
 
 def test_gates_refuse_by_the_same_rules_in_python_and_in_lua(open_bridge: OpenBridge, servers: EmbeddedServers) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError
 from langgraph_session_bridge.sessions.export import importing
 from langgraph_session_bridge.sessions.manager import SessionManager
 from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.templates import THREAD
+from langgraph_session_bridge.storage.facets import packed, unpacked
 from sessions.conftest import OpenBridge
 from sessions.storied import API_KEY, PASSWORD, storied_graph, tell_story
 
@@ -345,3 +348,30 @@ async def test_a_manager_of_a_store_alone_exports_nothing() -> None:
         for reach in (manager.export("s"), manager.import_([]), manager.timeline("s")):
             with pytest.raises(ConfigurationError, match="store alone"):
                 await reach
+
+
+def with_life(lines: list[str], **changes: Any) -> list[str]:
+    """An export whose session says something else of itself."""
+    rows = []
+    for line in lines:
+        row = json.loads(line)
+        if row["type"] == "record" and row["kind"] == "session":
+            facets = [
+                replace(each, value={**each.value, **changes}) if each.name == "life" else each
+                for each in unpacked(base64.b64decode(row["facets"]))
+            ]
+            row["facets"] = base64.b64encode(packed(facets)).decode()
+        rows.append(json.dumps(row))
+    return rows
+
+
+@pytest.mark.parametrize("changes", [{"thread_id": THREAD}, {"key": "soon"}, {"key": "f" * 16 + ".0"}])
+async def test_a_session_that_cannot_be_one_is_refused(open_bridge: OpenBridge, changes: dict[str, str]) -> None:
+    async with open_bridge() as bridge:
+        await bridge.sessions.create("s")
+        lines = with_life((await bridge.sessions.export("s")).splitlines(), **changes)
+        await bridge.sessions.delete("s")
+        for name in (None, "t"):
+            with pytest.raises(InvalidInputError, match="its session cannot be used"):
+                await bridge.sessions.for_user("u-1").import_(lines, name)
+        assert await bridge.sessions.count() == 0

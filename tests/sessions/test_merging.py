@@ -14,9 +14,11 @@ from langgraph_session_bridge import (
     InvalidInputError,
     InvalidTypeError,
     SessionBridge,
+    SessionBusyError,
     SessionEndedError,
     SessionNotFoundError,
 )
+from langgraph_session_bridge.sessions.keeping import CONDENSED, CONDENSING
 from sessions.conftest import OpenBridge
 from sessions.test_branching import at, bridge, chatted, said
 
@@ -92,6 +94,35 @@ async def test_a_state_is_merged_through_the_graph_once(bridge: SessionBridge) -
     await bridge.sessions.merge(branch, "s", state=later, graph=graph, metadata=lambda target, source: {"x": 1})
     assert asked == [4, 0] and len(await said(graph, "s")) == 5
     assert (await bridge.sessions.get("s")).metadata == {"x": 1}
+
+
+async def test_a_state_is_merged_under_the_lease_that_is_given(bridge: SessionBridge) -> None:
+    graph = await chatted(bridge, 1)
+    branch = await bridge.sessions.branch("s")
+
+    def adopt(target: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
+        return {"messages": [HumanMessage("adopted")]}
+
+    async with bridge.sessions.lease("s") as lease:
+        with pytest.raises(SessionBusyError):
+            await bridge.sessions.merge(branch, "s", state=adopt, graph=graph, as_node="model")
+        await bridge.sessions.merge(branch, lease, state=adopt, graph=graph, as_node="model")
+    assert (await said(graph, "s"))[-1] == "adopted"
+
+
+async def test_condensations_and_what_summaries_used_are_merged_too(bridge: SessionBridge) -> None:
+    await chatted(bridge, 1)
+    branch = await bridge.sessions.branch("s")
+    used = ("=openai", "=small")
+    bridge.sessions._context.follower.count(
+        branch.thread_id,
+        {(CONDENSED, "one"): 1, (CONDENSED, "two"): 1, (CONDENSING, *used, "input_tokens"): 5},
+    )
+    for _ in range(2):
+        await bridge.sessions.merge(branch, "s")
+    found = await bridge.sessions.get("s")
+    assert found.counters.condensations == 2
+    assert [(each.model, each.input_tokens) for each in found.condenser_usage] == [("small", 5)]
 
 
 async def test_what_cannot_be_merged_is_told(bridge: SessionBridge) -> None:

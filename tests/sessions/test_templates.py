@@ -12,6 +12,7 @@ from langgraph_session_bridge import (
     SessionNotFoundError,
 )
 from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.templates import THREAD
 from sessions.conftest import OpenBridge
 from sessions.test_branching import bridge
 
@@ -79,3 +80,13 @@ def test_templates_without_an_event_loop(open_bridge: OpenBridge) -> None:
         bridge.sessions.templates.save("t", model_of("m")).result()
         assert bridge.sessions.create(template="t").result().config.model == "m"
         assert len(bridge.sessions.templates.list().result()) == 1
+
+
+async def test_nobody_makes_a_session_of_where_templates_are_kept(bridge: SessionBridge) -> None:
+    await bridge.sessions.templates.save("support", {"model": "m"})
+    for manager in (bridge.sessions, bridge.sessions.for_user("u-1")):
+        with pytest.raises(InvalidInputError, match="reserved"):
+            await manager.create("mine", thread_id=THREAD)
+        with pytest.raises(InvalidInputError):
+            await manager.open(THREAD)
+    assert [each.name for each in await bridge.sessions.templates.list()] == ["support"]

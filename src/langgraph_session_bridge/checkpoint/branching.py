@@ -189,6 +189,8 @@ async def _made(
         generation = await archive.generation(target)
         if await archive.names(target, generation, "c/"):
             raise InvalidInputError(f"Thread {target[:80]!r} has checkpoints already; branch to another id.")
+        if set(await archive.kinds(target, generation)) - {"session"}:
+            raise InvalidInputError(f"Thread {target[:80]!r} has records already; branch to another id.")
         await archive.delete_unborn(target, generation)  # what a branch that was cut off left
         try:
             async with asyncio.timeout(LONGEST_S / 2):
@@ -196,7 +198,8 @@ async def _made(
         except TimeoutError as error:
             raise UnavailableError(f"Branching to {target[:80]!r} took over {LONGEST_S / 2:g} s.") from error
         await check()
-        await pipeline.reveal(target)
+        if not await pipeline.reveal(target, generation):
+            raise UnavailableError(f"Thread {target[:80]!r} was deleted while it was branched to; try again.")
     finally:
         await archive.release(target)
 

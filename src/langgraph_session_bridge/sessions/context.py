@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -78,6 +79,9 @@ class Context:
             PurgeIncompleteError: A hook failed, or a tier did not answer.
         """
         await self.removal.run(session)
+        with contextlib.suppress(TimeoutError):  # what is counted later would be of a session that is gone
+            async with asyncio.timeout(DRAIN_S):
+                await self.follower.settle(session.thread_id)
         if self.backing is not None:
             await self.backing.saver._prepare_to_delete([session.thread_id])
         deleted = await self.registry.store.delete(session.thread_id, era)

@@ -17,6 +17,8 @@ from langgraph_session_bridge.records.capture.plain import plain
 IdFactory = Callable[[], str]
 """Makes the id of a session; each one new, and none to be guessed from others."""
 
+RESERVED = "\x1f"
+"""Threads whose ids begin so are the library's own."""
 MAX_ID_CHARS = 256
 MAX_TEXT_CHARS = 1_000
 MAX_TAGS, MAX_TAG_CHARS = 100, 100
@@ -52,6 +54,19 @@ def session_id(value: object, name: str = "session_id") -> str:
     if len(found) > MAX_ID_CHARS:
         raise InvalidInputError(f"{name} has {len(found):,} characters, the limit is {MAX_ID_CHARS}.")
     return _visible(name, found)
+
+
+def thread_id(value: object, name: str = "thread_id") -> str:
+    """A thread that can be a session, as it is.
+
+    Raises:
+        InvalidTypeError: It is not text.
+        InvalidInputError: It is empty or too long, or one where this library keeps what is no session.
+    """
+    found = checked_id(name, value)
+    if found.startswith(RESERVED):
+        raise InvalidInputError(f"{name} {found[:60]!r} is reserved.")
+    return found
 
 
 def name(what: str, value: object) -> str | None:

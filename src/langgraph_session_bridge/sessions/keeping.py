@@ -24,7 +24,7 @@ COUNTERS, USAGE, CONDENSING, CONDENSED = "counters", "usage", "condensing", "con
 
 WAITING: tuple[Status, ...] = ("created", "paused")
 """What a session is that its schedule is for."""
-_DERIVED = ("alias", "due")
+DERIVED = ("alias", "due")
 
 _START = datetime.fromtimestamp(0, UTC)
 
@@ -33,6 +33,11 @@ def position(micros: int, thread_id: str) -> str:
     """Sorts sessions by time; no two share one."""
     digest = hashlib.blake2b(thread_id.encode(), digest_size=8).hexdigest()
     return f"{micros:016x}.{digest}"
+
+
+def micros_in(position: str) -> int:
+    """The time in a position; `ValueError` if it has none."""
+    return int(position.partition(".")[0], 16)
 
 
 def micros_of(at: datetime) -> int:
@@ -79,7 +84,7 @@ def touch_facet(life: Lasting, moment: int | None = None) -> Facet:
 
 def session_of(record: StoredRecord) -> Session:
     """The session that a record is."""
-    life = {name: value for name, value in record[LIFE].items() if name not in _DERIVED}
+    life = {name: value for name, value in record[LIFE].items() if name not in DERIVED}
     totals = read_totals(record)
     return Session.model_validate(
         {

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Unpack, cast
 
 from langgraph_session_bridge.errors import SessionConflictError, SessionEndedError
-from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.records.audio.counting import CLOCK
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
@@ -67,7 +66,7 @@ class Making(Moving):
         fields = {**context.lifetimes.fields, **fields}
         fields["user_id"] = context.owner(fields.get("user_id"))
         chosen = ids.session_id(context.new_id() if session_id is None else session_id)
-        thread = chosen if thread_id is None else checked_id("thread_id", thread_id)
+        thread = chosen if thread_id is None else ids.thread_id(thread_id)
         if session_id is not None or thread_id is not None:
             await self._check_free(chosen, thread)
         now = CLOCK()
@@ -86,10 +85,9 @@ class Making(Moving):
     async def _check_free(self, session_id: str, thread_id: str) -> None:
         """Ids are unique, and a user cannot take over a thread that was there before and is registered for nobody."""
         registry = self._context.registry
-        if await registry.find(replace(self._context.place(session_id), user_id=None)):
-            raise SessionConflictError(
-                f"Session {session_id[:80]!r} exists already; `open` resumes it, `get` reads it."
-            )
+        for taken in dict.fromkeys((session_id, thread_id)):
+            if await registry.find(replace(self._context.place(taken), user_id=None)):
+                raise SessionConflictError(f"Session {taken[:80]!r} exists already; `open` resumes it, `get` reads it.")
         if self._context.user_id is not None and await registry.store.is_taken(thread_id):
             raise SessionConflictError(
                 f"Thread {thread_id[:80]!r} holds a state but is no session; a manager for all users can make it one."
@@ -135,7 +133,7 @@ class Making(Moving):
             raise SessionEndedError(message)
         if found.status == "paused":
             return await self._move(found, "resume", None, actor, None)
-        await self._context.registry.mend(found)
+        found = await self._context.registry.set_right(found)
         await self._touch(found, moment)
         return found
 

@@ -111,8 +111,9 @@ class MemorySessionStore:
         found = [each for each in kept if each.may_match(search, bounds)]
         return sorted(found, key=_time_of(search), reverse=search.descending)
 
-    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+    async def bar(self, thread_id: str, mode: Mode, rev: int, *, era: str | None = None, tighten: bool = False) -> bool:
         """Nothing is put here."""
+        return True
 
     async def is_taken(self, thread_id: str) -> bool:
         """Nothing but sessions is kept here."""

@@ -14,7 +14,8 @@ from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids, points
 from langgraph_session_bridge.sessions.backing import Backing
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, USAGE
+from langgraph_session_bridge.sessions.keeping import CONDENSED, CONDENSING, COUNTERS, KIND, RECORD_ID, USAGE
+from langgraph_session_bridge.sessions.leasing import shown
 from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.sessions.points import Point
 from langgraph_session_bridge.sessions.registry import noted
@@ -27,6 +28,7 @@ MergeState = Callable[[Any, Any], Awaitable[Any] | Any]
 """Gets the values of the target's state and of the source's, and returns an update of the target, or nothing."""
 
 _PAGE = 100
+_COUNTED = (COUNTERS, USAGE, CONDENSING, CONDENSED)
 _MERGED = ("tool", "event", "context")
 
 
@@ -56,7 +58,7 @@ class Merging:
 
         Args:
             source: The session whose work is wanted.
-            into: The session that gets it.
+            into: The session that gets it, its id, or a lease of it.
             metadata: Merges metadata; without it, the source adds what the target does not have.
             state: Tells how the target's state is to be updated.
             graph: The compiled graph, which `state` needs.
@@ -99,7 +101,8 @@ class Merging:
         head = await points.found(backing.saver, one.thread_id, Point())
         about = {"session_id": one.session_id, "checkpoint_id": None if head is None else head.checkpoint["id"]}
         if state is not None and not _was_merged(other, about):
-            await _merge_state(one, other, state, graph, as_node)
+            configs = {"thread_id": other.thread_id, **shown(into)}, {"thread_id": one.thread_id}
+            await _merge_state(configs, state, graph, as_node)
             about["state"] = "merged"
 
         def change(now: Session) -> Mapping[str, Any]:
@@ -125,7 +128,7 @@ class Merging:
             return
         own = {name: facet for name, facet in record.facets.items() if name != _writer(into)}  # merged from there once
         counted = StoredRecord(thread_id=record.thread_id, kind=KIND, id=RECORD_ID, facets=own)
-        totals = [[list(path), n] for path, n in read_totals(counted).items() if path[0] in (COUNTERS, USAGE)]
+        totals = [[list(path), n] for path, n in read_totals(counted).items() if path[0] in _COUNTED]
         value = {"owner": f"merged from {source.session_id}"[:256], "totals": totals, "highest": []}
         if totals:
             await store.merge(
@@ -168,8 +171,9 @@ async def _put(records: RecordStore, into: str, found: Sequence[StoredRecord]) -
         await records.put(into, found[-1].as_facets(), "majority")
 
 
-async def _merge_state(source: Session, into: Session, state: MergeState, graph: Any, as_node: str | None) -> None:
-    configs = [{"configurable": {"thread_id": each.thread_id}} for each in (into, source)]
+async def _merge_state(places: Sequence[Mapping[str, Any]], state: MergeState, graph: Any, as_node: str | None) -> None:
+    """Updates the first thread by what the function says of both."""
+    configs = [{"configurable": dict(each)} for each in places]
     values = [(await graph.aget_state(config)).values for config in configs]
     update = state(*values)
     if inspect.isawaitable(update):

@@ -114,7 +114,7 @@ class Moving:
 
         try:
             resumed = await context.registry.change(context.place(session, rev), change)
-            await context.registry.mend(resumed)
+            resumed = await context.registry.set_right(resumed)
             context.follower.learn(resumed)
             found = await reading[0] if reading else Restored()
         finally:

@@ -240,8 +240,9 @@ class RedisSessionStore:
             ties = [member for member, score in pairs if int(float(score)) == last]
             seen = [*seen, *ties] if before == last else ties
 
-    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+    async def bar(self, thread_id: str, mode: Mode, rev: int, *, era: str | None = None, tighten: bool = False) -> bool:
         """Nothing is put here."""
+        return True
 
     async def cool(self, thread_id: str) -> None:
         """Nothing is kept twice here."""

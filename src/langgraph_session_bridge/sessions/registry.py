@@ -122,19 +122,39 @@ class Registry:
 
     async def _swapped(self, session: Session, life: Life, also: Sequence[Facet]) -> bool:
         """A gate is closed before the session says so, and opened after it; who loses the race leaves it as it is."""
-        before, after = mode_of(session.status), mode_of(life.status)
+        before, after, thread_id = mode_of(session.status), mode_of(life.status), session.thread_id
+        if before == after:
+            return await self.store.swap(thread_id, life_facet(life), session.rev, also)
+        era = await self.store.era(thread_id)  # the gate of what comes after a deletion is not this session's
+        now = await self.of_thread(thread_id)
+        if now is None or (now.key, now.rev) != (session.key, session.rev):
+            return False
         if STRICTNESS[after] > STRICTNESS[before]:
-            await self.store.bar(session.thread_id, after, life.rev)
-        swapped = await self.store.swap(session.thread_id, life_facet(life), session.rev, also)
-        if after != before:
-            winner = life if swapped else await self.of_thread(session.thread_id)
-            if winner is not None:
-                await self.mend(winner)
+            await self.store.bar(thread_id, after, life.rev, era=era, tighten=True)
+        swapped = await self.store.swap(thread_id, life_facet(life), session.rev, also)
+        winner = life if swapped else await self.of_thread(thread_id)
+        if winner is not None:
+            await self.mend(winner, era)
         return swapped
 
-    async def mend(self, session: Life) -> None:
-        """Sets the gate of a session as its status wants it: also if somebody died between the two."""
-        await self.store.bar(session.thread_id, mode_of(session.status), session.rev)
+    async def mend(self, session: Life, era: str | None = None) -> bool:
+        """Sets the gate of a session as its status wants it; false if a later revision wants it otherwise."""
+        return await self.store.bar(session.thread_id, mode_of(session.status), session.rev, era=era)
+
+    async def set_right(self, session: Session) -> Session:
+        """As `mend`, also if somebody died who had closed the gate for a revision that never came.
+
+        That revision becomes one that changes nothing, so whoever is only slow loses against it and looks again.
+        """
+        if await self.mend(session):
+            return session
+
+        def change(now: Session) -> Mapping[str, Any]:
+            return {"status": now.status} if now.rev == session.rev else {}
+
+        changed = await self.change(Place(session_id=session.thread_id), change, active=False)
+        await self.mend(changed)
+        return changed
 
     async def transition(
         self, place: Place, event: Event, *, actor: str, reason: str | None = None, also: Change | None = None

@@ -45,10 +45,20 @@ class SessionStore(Protocol):
         """How many sessions match, by status; whatever `after` and `limit` say."""
         ...
 
-    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+    async def bar(self, thread_id: str, mode: Mode, rev: int, *, era: str | None = None, tighten: bool = False) -> bool:
         """Lets the thread take all puts, none that begin a run, or none, as a revision of its session wants it.
 
         A store that keeps no states has nothing to do.
+
+        Args:
+            thread_id: The thread.
+            mode: What it is to take.
+            rev: The revision; one that a later one set stays.
+            era: Only if this one lives; see `era`.
+            tighten: Whether it may only become stricter, since the session is not there yet.
+
+        Returns:
+            Whether it is so afterwards.
         """
         ...
 

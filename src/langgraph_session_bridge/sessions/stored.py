@@ -72,11 +72,10 @@ class StoredSessions:
         archive = (await self._runtime.pipeline()).archive
         return await archive.count_sessions(query_of(search))
 
-    async def bar(self, thread_id: str, mode: Mode, rev: int) -> None:
+    async def bar(self, thread_id: str, mode: Mode, rev: int, *, era: str | None = None, tighten: bool = False) -> bool:
         """Sets the thread's gate in both tiers."""
-        gate = (await self._runtime.pipeline()).gate
-        if (await gate.of(thread_id)).mode != mode:
-            await gate.set_mode(thread_id, mode, rev)
+        gates, generation = (await self._runtime.pipeline()).gate, None if era is None else int(era)
+        return (await gates.set_mode(thread_id, mode, rev, tighten=tighten, generation=generation)).mode == mode
 
     async def is_taken(self, thread_id: str) -> bool:
         """Whether the thread has checkpoints."""

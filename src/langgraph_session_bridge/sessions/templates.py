@@ -20,7 +20,7 @@ from langgraph_session_bridge.sessions.models import Fields, SessionConfig
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.record_store import RecordStore
 
-THREAD = "\x1ftemplates"
+THREAD = f"{ids.RESERVED}templates"
 """Where they are kept: a thread that no session can be."""
 KIND = FACET = "template"
 

@@ -28,15 +28,23 @@ class Gatekeeper:
         """
         return (await self._archive.standing(thread_id)).gate
 
-    async def set_mode(self, thread_id: str, mode: Mode, rev: int) -> Gate:
+    async def set_mode(
+        self, thread_id: str, mode: Mode, rev: int, *, tighten: bool = False, generation: int | None = None
+    ) -> Gate:
         """Opens or closes a gate, as revision `rev` of a session wants it. Puts that come later find it so.
 
-        While Redis is silent for this process, others that still reach it find it so within their `flush_poll_s`.
+        It is shown to Redis also if it is so already: who set it may have died before that. For `tighten` and
+        `generation` see `MongoThreads.set_mode`. While Redis is silent for this process, others that still reach it
+        find it so within their `flush_poll_s`.
 
         Raises:
             UnavailableError: MongoDB does not answer.
         """
-        standing = await self._archive.set_mode(thread_id, mode, rev)
+        standing = await self._archive.standing(thread_id)
+        if not standing.gate.is_set(mode, rev):
+            standing = await self._archive.set_mode(thread_id, mode, rev, tighten=tighten, generation=generation)
+        if not standing.gate.version:
+            return standing.gate
         try:
             await self._show(thread_id, standing)
         except JournalUnavailableError as error:

@@ -56,6 +56,7 @@ class Gate:
     Attributes:
         version: Grows with each change, so that what is late does not undo what is newer.
         mode: Whether anybody may put.
+        rev: Revision of the session that wanted it so.
         fence: Token of the newest lease; 0 if there was none since the thread was last deleted.
         owner: Who holds it; empty if nobody does.
         until: When it ends, unless it is renewed. Its token stays good until somebody else takes a lease.
@@ -63,6 +64,7 @@ class Gate:
 
     version: int = 0
     mode: Mode = "open"
+    rev: int = 0
     fence: int = 0
     owner: str = ""
     until: datetime | None = None
@@ -73,6 +75,10 @@ class Gate:
         if not self.version:
             return ""
         return f"{self.version} {self.mode} {self.fence} {milliseconds(self.until)} {self.owner}"
+
+    def is_set(self, mode: Mode, rev: int) -> bool:
+        """Whether a revision of a session need not set it: one that is open stays so whatever comes late."""
+        return self.mode == mode and (mode == "open" or self.rev >= rev)
 
     def refuses(self, shown: Pass, now: datetime) -> Barred | None:
         """Why a put is refused, if it is. The journal's `append` decides by the same rules."""

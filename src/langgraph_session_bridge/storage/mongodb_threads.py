@@ -10,15 +10,13 @@ from pymongo import ReturnDocument
 from pymongo import errors as mongo_errors
 
 from langgraph_session_bridge.storage.documents import segment
-from langgraph_session_bridge.storage.gates import Gate, Mode
+from langgraph_session_bridge.storage.gates import STRICTNESS, Gate, Mode
 from langgraph_session_bridge.storage.mongodb_errors import explained
 from langgraph_session_bridge.storage.mongodb_records import MongoRecords
 from langgraph_session_bridge.storage.protocols import Standing
 
-_ENDING = {
-    "$inc": {"g": 1, "gate.v": 1},
-    "$unset": {f"gate.{name}": "" for name in ("mode", "rev", "fence", "owner", "until")},
-}
+_UNBORN, _UNUSED = 1, 2
+"""Steps to the generation that a branch is made in, and past it: what was cut off there must not come alive."""
 _NEXT = {"$add": [{"$ifNull": ["$gate.v", 0]}, 1]}
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -35,20 +33,27 @@ class MongoThreads(MongoRecords):
         return int(found.get("g", 0)) if found else 0
 
     async def next_generation(self, thread_id: str) -> int:
-        """Ends the living generation, and with it the gate and any lease, and returns the next."""
+        """Ends the living generation, and with it the gate and any lease, and returns one that nobody stored to."""
         async with self._asking():
-            found = await self._upserted(thread_id, _ENDING)
+            found = await self._upserted(thread_id, _ending(_UNUSED))
         return int(found["g"])
 
-    async def end_generation(self, thread_id: str, generation: int) -> int | None:
-        """Ends a generation and returns the next; nothing, if it is not the living one any more."""
-        query = _key(thread_id) | {"g": generation or {"$in": [0, None]}}
+    async def end_generation(self, thread_id: str, generation: int, *, reveal: bool = False) -> int | None:
+        """Ends a generation and returns the one that lives then; nothing, if it is not the living one any more.
+
+        Args:
+            thread_id: The thread.
+            generation: Which one is meant.
+            reveal: Whether what was stored in the next one is to live; else nothing that anybody stored does.
+        """
+        step = _UNBORN if reveal else _UNUSED
+        query = _key(thread_id) | _of_generation(generation)
         async with self._asking():
             try:
-                done = await self._threads.update_one(query, _ENDING, upsert=not generation)
+                done = await self._threads.update_one(query, _ending(step), upsert=not generation)
             except mongo_errors.DuplicateKeyError:  # a later one lives
                 return None
-        return generation + 1 if done.matched_count or done.upserted_id is not None else None
+        return generation + step if done.matched_count or done.upserted_id is not None else None
 
     async def claim(self, thread_id: str, seconds: float) -> bool:
         """Claims a thread for a copy into it or for a sweep; false if another has it, at most for its own `seconds`."""
@@ -96,10 +101,22 @@ class MongoThreads(MongoRecords):
             found = await self._threads.find_one(_key(thread_id))
         return _standing(found)
 
-    async def set_mode(self, thread_id: str, mode: Mode, rev: int) -> Standing:
-        """Opens or closes the gate of a thread, as a revision of its session wants it, unless a later one did."""
+    async def set_mode(
+        self, thread_id: str, mode: Mode, rev: int, *, tighten: bool = False, generation: int | None = None
+    ) -> Standing:
+        """Opens or closes the gate of a thread, as a revision of its session wants it, unless a later one did.
+
+        Args:
+            thread_id: The thread.
+            mode: What it is to take.
+            rev: The revision.
+            tighten: Whether it may only become stricter: it is not known yet whether there will be such a revision.
+            generation: Only if this one lives.
+        """
         older = {"$lte": [{"$ifNull": ["$gate.rev", 0]}, rev]}
-        return await self._changed_gate(thread_id, older, {"v": _NEXT, "mode": mode, "rev": rev})
+        stricter = [each for each in STRICTNESS if tighten and STRICTNESS[each] > STRICTNESS[mode]]
+        wanted = {"$cond": [{"$in": ["$gate.mode", stricter]}, "$gate.mode", mode]}
+        return await self._changed_gate(thread_id, older, {"v": _NEXT, "mode": wanted, "rev": rev}, generation)
 
     async def take_lease(self, thread_id: str, owner: str, seconds: float) -> Standing:
         """Takes the lease of a thread if it is free, or was this owner's; by the clock of the server.
@@ -129,9 +146,18 @@ class MongoThreads(MongoRecords):
         change = {"$unset": {"gate.owner": "", "gate.until": ""}, "$inc": {"gate.v": 1}}
         return await self._changed_if(own, change) or await self.standing(thread_id)
 
-    async def _changed_gate(self, thread_id: str, condition: Mapping[str, Any], values: Mapping[str, Any]) -> Standing:
+    async def _changed_gate(
+        self,
+        thread_id: str,
+        condition: Mapping[str, Any],
+        values: Mapping[str, Any],
+        generation: int | None = None,
+    ) -> Standing:
         kept: dict[str, Any] = {"$ifNull": ["$gate", {}]}
         change = [{"$set": {"gate": {"$cond": [condition, {"$mergeObjects": [kept, values]}, kept]}}}]
+        if generation is not None:
+            living = _key(thread_id) | _of_generation(generation)
+            return await self._changed_if(living, change, upsert=not generation) or await self.standing(thread_id)
         async with self._asking():
             try:
                 found = await self._upserted(thread_id, change)
@@ -144,10 +170,23 @@ class MongoThreads(MongoRecords):
             _key(thread_id), change, upsert=True, return_document=ReturnDocument.AFTER
         )
 
-    async def _changed_if(self, query: Mapping[str, Any], change: Any) -> Standing | None:
+    async def _changed_if(self, query: Mapping[str, Any], change: Any, *, upsert: bool = False) -> Standing | None:
+        after = ReturnDocument.AFTER
         async with self._asking():
-            found = await self._threads.find_one_and_update(query, change, return_document=ReturnDocument.AFTER)
+            try:
+                found = await self._threads.find_one_and_update(query, change, upsert=upsert, return_document=after)
+            except mongo_errors.DuplicateKeyError:  # made meanwhile, or not as asked
+                found = await self._threads.find_one_and_update(query, change, return_document=after)
         return None if found is None else _standing(found)
+
+
+def _of_generation(generation: int) -> dict[str, Any]:
+    return {"g": generation or {"$in": [0, None]}}
+
+
+def _ending(step: int) -> dict[str, Any]:
+    gone = {f"gate.{name}": "" for name in ("mode", "rev", "fence", "owner", "until")}
+    return {"$inc": {"g": step, "gate.v": 1}, "$unset": gone}
 
 
 def _key(thread_id: str) -> dict[str, Any]:
@@ -160,6 +199,7 @@ def _standing(found: Mapping[str, Any] | None) -> Standing:
     gate = Gate(
         version=int(kept.get("v", 0)),
         mode=kept.get("mode", "open"),
+        rev=int(kept.get("rev", 0)),
         fence=int(kept.get("fence", 0)),
         owner=kept.get("owner", ""),
         until=until.replace(tzinfo=UTC) if until is not None else None,

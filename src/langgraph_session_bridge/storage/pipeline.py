@@ -257,16 +257,19 @@ class Pipeline:
         with self._shared.telemetry.delete_thread(thread_id):
             return await self._delete_thread(thread_id, only)
 
-    async def reveal(self, thread_id: str) -> None:
-        """Ends the thread's generation as deleting does, so that what was stored in the next one appears.
+    async def reveal(self, thread_id: str, generation: int) -> bool:
+        """Ends the thread's generation as deleting does, but what was stored in the next one appears.
+
+        Returns:
+            Whether it was the living one still: what is deleted meanwhile does not appear.
 
         Raises:
             PurgeIncompleteError: A tier did not answer.
         """
-        await self._delete_thread(thread_id, None)
+        return await self._delete_thread(thread_id, generation, reveal=True)
 
     async def finish_deletion(self, thread_id: str) -> None:
-        """Removes what deletions of a thread that were cut off left in both tiers; its living generation stays.
+        """Removes what deletions of a thread, or branches to it, left in both tiers; its living generation stays.
 
         Raises:
             UnavailableError: A tier did not answer. Calling again is safe.
@@ -276,15 +279,20 @@ class Pipeline:
         if self.journal is not None and held:
             await self.journal.fence(thread_id, generation)
         await self.archive.delete_generations(thread_id, generation)
+        if await self.archive.claim(thread_id, self._settings.operation_timeout_s):  # else one is being made there
+            try:
+                await self.archive.delete_unborn(thread_id, await self.archive.generation(thread_id))
+            finally:
+                await self.archive.release(thread_id)
 
-    async def _delete_thread(self, thread_id: str, only: int | None) -> bool:
+    async def _delete_thread(self, thread_id: str, only: int | None, *, reveal: bool = False) -> bool:
         step = "nothing was deleted yet"
         seconds = self._settings.connect_timeout_s
         try:
             if only is not None and await self.archive.generation(thread_id) != only:
                 return False
             await self._hold(thread_id)
-            generation = await self._end(thread_id, only)
+            generation = await self._end(thread_id, only, reveal)
             if generation is None:
                 await self.finish_deletion(thread_id)  # which lets puts go on
                 return False
@@ -302,11 +310,11 @@ class Pipeline:
             raise PurgeIncompleteError(message) from error
         return True
 
-    async def _end(self, thread_id: str, only: int | None) -> int | None:
+    async def _end(self, thread_id: str, only: int | None, reveal: bool) -> int | None:
         """Ends the living generation, or one that is named if it still lives."""
         if only is None:
             return await self.archive.next_generation(thread_id)
-        return await self.archive.end_generation(thread_id, only)
+        return await self.archive.end_generation(thread_id, only, reveal=reveal)
 
     async def _hold(self, thread_id: str) -> bool:
         """Stops puts to a thread; one with dead letters cannot be held, what is put to it meanwhile goes with it."""

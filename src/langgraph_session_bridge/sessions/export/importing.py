@@ -9,13 +9,12 @@ from typing import Any
 
 from langgraph_session_bridge.checkpoint.dumping import Restoring
 from langgraph_session_bridge.errors import SessionConflictError
-from langgraph_session_bridge.ids import checked_id
 from langgraph_session_bridge.moments import at_millisecond
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.export import loading
 from langgraph_session_bridge.sessions.export.loading import Checked, Row
-from langgraph_session_bridge.sessions.keeping import KIND, TOUCH, life_facet, position, touch_facet
+from langgraph_session_bridge.sessions.keeping import KIND, TOUCH, life_facet, micros_in, position, touch_facet
 from langgraph_session_bridge.sessions.models import Life, Session
 from langgraph_session_bridge.sessions.registry import Place
 from langgraph_session_bridge.storage.facets import Facet
@@ -56,13 +55,11 @@ async def imported(context: Context, source: loading.Lines, session_id: str | No
 
 def _renamed(life: Life, session_id: str | None) -> Life:
     """The session under the id that it is to have; its thread is then called the same."""
-    if session_id is None:
-        return life
-    chosen = ids.session_id(session_id)
+    chosen = life.session_id if session_id is None else ids.session_id(session_id)
     if chosen == life.session_id:
         return life
-    micros = int(life.key.partition(".")[0], 16)
-    thread_id = checked_id("thread_id", chosen)
+    micros = micros_in(life.key)
+    thread_id = ids.thread_id(chosen)
     return life.model_copy(
         update={"session_id": chosen, "thread_id": thread_id, "key": position(micros, thread_id)},
     )

@@ -18,8 +18,8 @@ from langgraph_session_bridge.checkpoint import dumping
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError, InvalidTypeError
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.export.lines import FORMAT, SCHEMA_VERSION
+from langgraph_session_bridge.sessions.keeping import DERIVED, LIFE, RECORD_ID, micros_in, time_of
 from langgraph_session_bridge.sessions.keeping import KIND as SESSION
-from langgraph_session_bridge.sessions.keeping import LIFE, RECORD_ID
 from langgraph_session_bridge.sessions.models import Life
 from langgraph_session_bridge.storage.documents import name_of
 from langgraph_session_bridge.storage.facets import Facet
@@ -233,9 +233,11 @@ def _check_session(found: Checked, facets: Iterable[Facet]) -> None:
             found.others.append(facet)
             continue
         try:
-            life = Life.model_validate({name: item for name, item in facet.value.items() if name != "alias"})
+            life = Life.model_validate({name: item for name, item in facet.value.items() if name not in DERIVED})
             ids.session_id(life.session_id)
+            ids.thread_id(life.thread_id)
+            time_of(micros_in(life.key))
             ids.name("user_id", life.user_id)
-        except (ValueError, TypeError, DataIntegrityError) as error:
+        except (ValueError, TypeError, OverflowError, DataIntegrityError) as error:
             raise _ProblemError(f"its session cannot be used ({' '.join(str(error).split())})") from error
         found.life = life

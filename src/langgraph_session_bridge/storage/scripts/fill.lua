@@ -12,8 +12,9 @@ if state[1] then
   if state[1] ~= generation then return {'GENERATION', state[1]} end
 else
   redis.call('HSET', thread, 'g', generation, 'e', epoch, 's', 0, 'fl', 0)
-  if gate ~= '' then redis.call('HSET', thread, 'gate', gate) end
 end
+-- What finished a deletion left the generation alone; a gate that is shown is at least as new as this reading.
+if gate ~= '' then redis.call('HSETNX', thread, 'gate', gate) end
 
 redis.call('HDEL', thread, 'ask/' .. ns)
 local at = 10
