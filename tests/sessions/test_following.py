@@ -288,3 +288,34 @@ async def test_a_session_made_anew_does_not_inherit_what_its_namesake_did(open_b
                 await running.ainvoke({"steps": 0}, other.config("s"))
             assert (await eventually(other, "active")).counters.runs == times
             await one.sessions.delete("s")
+
+
+async def test_who_ran_a_graph_reads_at_once_what_became_of_its_session(open_bridge: OpenBridge) -> None:
+    async with open_bridge() as bridge:
+        await bridge.sessions.create("s")
+        asking = graph(bridge, ask=lambda state: {"answer": interrupt("really?")})
+        for _ in range(5):
+            await asking.ainvoke({"steps": 1}, bridge.config("s"))
+            session = await bridge.sessions.get("s")
+            assert (session.status, len(session.pending_interrupts)) == ("interrupted", 1)
+            await asking.ainvoke(Command(resume="yes"), bridge.config("s"))
+            assert (await bridge.sessions.get("s")).status == "active"
+
+
+async def test_listeners_are_told_of_each_change_of_a_status(open_bridge: OpenBridge) -> None:
+    async with open_bridge() as bridge:
+        told: list[Any] = []
+        bridge.on("session.changed", told.append)
+        await bridge.sessions.create("s", user_id="u")
+        await bridge.sessions.start("s")
+        await bridge.sessions.pause("s", reason="lunch")
+        await bridge.sessions.resume("s")
+        await bridge.sessions.end("s")
+        await asyncio.to_thread(wait_until, lambda: len(told) == 4, "four changes")
+        assert [(event.values["from"], event.values["to"]) for event in told] == [
+            ("created", "active"),
+            ("active", "paused"),
+            ("paused", "active"),
+            ("active", "ended"),
+        ]
+        assert (told[1].thread_id, told[1].values["reason"], told[1].values["user_id"]) == ("s", "lunch", "u")

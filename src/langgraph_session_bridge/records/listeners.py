@@ -26,6 +26,7 @@ EVENTS = (
     "session.paused",
     "session.resumed",
     "session.error",
+    "session.changed",
     "node.failed",
     "tool.started",
     "tool.completed",

@@ -40,6 +40,8 @@ _MOST_MOVES = 200
 _MOST_CONDENSATIONS = 200
 """Of one session that this process tells apart by name."""
 _CLOSE_S = 10.0
+_PATIENCE_S = 1.0
+"""How long who reads a session waits for what its graph just did."""
 _PULSES_PER_LIFETIME = 1 / 3
 _AGAIN_S = 5.0
 
@@ -201,6 +203,15 @@ class Follower:
             await work
         else:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+    async def catch_up(self, thread_id: str) -> bool:
+        """Waits a moment for moves that were noticed of a thread; whether there were any."""
+        followed = self._known.get(thread_id)
+        if followed is None or not followed.moves:
+            return False
+        with contextlib.suppress(TimeoutError, UnavailableError):
+            await asyncio.wait_for(self.settle(thread_id), _PATIENCE_S)
+        return True
 
     async def _settled(self, thread_id: str) -> None:
         followed = self._known.get(thread_id)

@@ -155,7 +155,7 @@ class SessionManager(
     # Reading and describing
 
     def get(self, session: SessionLike, *, touch: bool = False) -> Call[Session]:
-        """A session as it is.
+        """A session as it is, with what graphs of this process did to it until now.
 
         Args:
             session: The session, or its id.
@@ -166,8 +166,10 @@ class SessionManager(
         """
 
         async def work() -> Session:
-            moment = CLOCK()
-            found = await self._context.registry.get(self._context.place(session))
+            place, moment = self._context.place(session), CLOCK()
+            found = await self._context.registry.get(place)
+            if await self._context.follower.catch_up(found.thread_id):
+                found = await self._context.registry.get(place)
             if touch:
                 await self._touch(found, moment)
             return found
@@ -270,6 +272,7 @@ class SessionManager(
     def follow(self, listeners: Listeners, hooks: Hooks, archive: RecordArchive) -> None:
         """Lets sessions follow what a recorder notices and a saver and condensers store; a bridge does it by itself."""
         follower = self._context.follower
+        self._context.registry.tell = listeners.emit
         listeners.tap(follower.notice)
         hooks.after_get, hooks.after_put = follower.loaded, follower.stored
         archive.after_keep = follower.condensed

@@ -23,6 +23,13 @@ MOST_TRANSITIONS = 200
 _TRIES = 200
 _LONGEST_PAUSE_S = 0.05
 
+Tell = Callable[[str, str, Mapping[str, Any]], None]
+
+
+def nobody(_: str, __: str, ___: Mapping[str, Any]) -> None:
+    """For a registry to which nobody listens."""
+
+
 Change = Callable[[Session], Mapping[str, Any]]
 """What is to become of a session as it is now; nothing if it is to stay. May raise, which ends the call."""
 
@@ -42,6 +49,8 @@ class Registry:
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store
+        self.tell: Tell = nobody
+        """Told of each change of a status that is made here."""
         self._turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, place: Place) -> Session | None:
@@ -115,6 +124,8 @@ class Registry:
             if await self._swapped(session, life, touches):
                 changed = {name: getattr(life, name) for name in (*wanted, "rev")}
                 at = touches[0].value["at"] if active else session.last_activity_at
+                if life.status != session.status and life.transitions:
+                    self.tell("session.changed", session.thread_id, told(life))
                 return session.model_copy(update={**changed, "last_activity_at": at})
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.001 * 2 ** min(tried, 10))))
         message = f"Session {place.session_id[:80]!r} was changed by others {_TRIES} times in a row; try again."
@@ -215,6 +226,12 @@ def noted(
         about=None if about is None else dict(about),
     )
     return {"status": to, "transitions": [*session.transitions, entry][-MOST_TRANSITIONS:]}
+
+
+def told(life: Life) -> dict[str, Any]:
+    """What listeners are told of a session whose status changed."""
+    newest = life.transitions[-1].model_dump(by_alias=True)
+    return {"session_id": life.session_id, "user_id": life.user_id, **newest}
 
 
 def _check_revision(session: Session, rev: int | None) -> None:
