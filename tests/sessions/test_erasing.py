@@ -219,6 +219,8 @@ async def test_what_is_anonymised_names_nobody_and_goes_on_working(
         before = await bridge.sessions.get("one")
         messages = [m.content async for m in bridge.messages("one")]
         calls = [call.tool_name async for call in bridge.records.tool_executions("one")]
+        lease = await bridge.sessions.for_user(USER).lease("one", ttl_s=0.1)
+        assert USER in lease.owner
         report = await bridge.sessions.anonymise(user_id=USER)
         assert report.sessions == ["one", "two"] and report.records > 0 and report.checkpoints > 4
         assert report.user_id is not None and USER not in report.user_id

@@ -56,8 +56,11 @@ class Erasing:
         else:
             whose = context.owner(ids.name("user_id", user_id))
             found = await context.registry.store.traces(user_id=whose)
-        for thread_id in dict.fromkeys(record.thread_id for record in found):
-            await work.trace([record for record in found if record.thread_id == thread_id])
+        threads: dict[str, list[StoredRecord]] = {}
+        for record in found:
+            threads.setdefault(record.thread_id, []).append(record)
+        for traces in threads.values():
+            await work.trace(traces)
         return work.report()
 
 
