@@ -30,7 +30,7 @@ from langgraph_session_bridge import (
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.sessions.models import Session
 from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
-from sessions.conftest import OpenBridge
+from sessions.conftest import OpenBridge, OpenManager
 
 USER = "anna-4711"
 Raw = Callable[..., list[str]]
@@ -219,6 +219,8 @@ async def test_what_is_anonymised_names_nobody_and_goes_on_working(
         before = await bridge.sessions.get("one")
         messages = [m.content async for m in bridge.messages("one")]
         calls = [call.tool_name async for call in bridge.records.tool_executions("one")]
+        lease = await bridge.sessions.for_user(USER).lease("one", ttl_s=0.1)
+        assert USER in lease.owner
         report = await bridge.sessions.anonymise(user_id=USER)
         assert report.sessions == ["one", "two"] and report.records > 0 and report.checkpoints > 4
         assert report.user_id is not None and USER not in report.user_id
@@ -274,3 +276,21 @@ async def test_what_was_just_counted_is_not_stored_after_the_session_was_erased(
             assert report.complete, report
             left = await (await bridge.saver._runtime.pipeline()).archive.census(f"s{number}")
             assert left == {}
+
+
+@pytest.mark.parametrize("how", ["delete", "erase"])
+async def test_what_is_made_anew_while_the_old_one_is_deleted_stays(open_manager: OpenManager, how: str) -> None:
+    """Hooks may take long: they remove files."""
+    async with open_manager() as one, open_manager() as other:
+        await one.create("s", user_id="u")
+
+        async def meanwhile(_: Session) -> None:
+            assert await other.delete("s")
+            await other.create("s", user_id="v")
+
+        off = one.on_delete(meanwhile)
+        if one is other:
+            pytest.skip("there is one process")
+        await getattr(one, how)("s")
+        off()
+        assert (await other.get("s")).user_id == "v"

@@ -74,12 +74,22 @@ class Anonymising:
             if context.backing is not None:
                 some = await _stored(context.backing.saver, each, name, keys)
                 records, checkpoints = records + some[0], checkpoints + some[1]
+            await self._unleased(each)
             await self._session(each, name)  # last: until then it is found again
             if each.user_id is not None:
                 await store.traces(user_id=each.user_id)  # a list of the user's forgets it
         return AnonymisationReport(
             sessions=sorted(each.session_id for each in found), records=records, checkpoints=checkpoints, user_id=name
         )
+
+    async def _unleased(self, session: Session) -> None:
+        """A lease that nobody gave back says who had it; its token stays good until somebody takes one."""
+        if self._context.backing is None:
+            return
+        gates = (await self._context.backing.saver._runtime.pipeline()).gate
+        gate = await gates.of(session.thread_id)
+        if gate.owner and session.user_id is not None and session.user_id in gate.owner:
+            await gates.release(session.thread_id, gate.fence)
 
     async def _session(self, session: Session, name: str | None) -> None:
         def change(now: Session) -> Mapping[str, Any]:

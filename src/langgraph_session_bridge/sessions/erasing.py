@@ -56,8 +56,11 @@ class Erasing:
         else:
             whose = context.owner(ids.name("user_id", user_id))
             found = await context.registry.store.traces(user_id=whose)
-        for thread_id in dict.fromkeys(record.thread_id for record in found):
-            await work.trace([record for record in found if record.thread_id == thread_id])
+        threads: dict[str, list[StoredRecord]] = {}
+        for record in found:
+            threads.setdefault(record.thread_id, []).append(record)
+        for traces in threads.values():
+            await work.trace(traces)
         return work.report()
 
 
@@ -85,9 +88,10 @@ class _Erasure:
     async def trace(self, found: list[StoredRecord]) -> None:
         """Erases the session that a thread is, or what a deletion that was cut off left of the one that it was."""
         thread_id = found[0].thread_id
+        era = await self.context.registry.store.era(thread_id)  # before the session is read: nothing younger goes
         living = await self.context.registry.of_thread(thread_id)
         if living is not None and living.key in {record[LIFE].get("key") for record in found}:
-            await self._session(living)
+            await self._session(living, era)
         elif living is None:
             await self.thread(thread_id)
         else:  # it is somebody else's by now
@@ -106,15 +110,17 @@ class _Erasure:
             await self.context.registry.store.delete(thread_id)
             await self._prove(thread_id)
 
-    async def _session(self, session: Session) -> None:
+    async def _session(self, session: Session, era: str) -> None:
         await self._counted(session.thread_id)
         self.sessions.append(session.session_id)
         if self.dry_run:
             return
         try:
             await self.context.stop_runs(session.thread_id, "the session is erased")
-            await self.context.remove(session)
-            await self._prove(session.thread_id)
+            if await self.context.remove(session, era):
+                await self._prove(session.thread_id)
+            else:  # somebody else deleted it meanwhile, and perhaps another one is there by now
+                await self.context.registry.store.finish(session.thread_id)
         except PurgeIncompleteError as error:
             self.failed[session.session_id] = str(error)
         except SessionNotFoundError:

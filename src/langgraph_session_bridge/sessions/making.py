@@ -158,8 +158,12 @@ class Making(Moving):
             found = await self._context.registry.find(self._context.place(session))
             if found is None:
                 return False
-            self._context.controls.drain(found.thread_id, "the session was deleted")
-            await self._context.remove(found)
-            return True
+            registry, thread_id = self._context.registry, found.thread_id
+            era = await registry.store.era(thread_id)
+            now = await registry.of_thread(thread_id)
+            if now is None or now.key != found.key:  # somebody else deleted it meanwhile
+                return False
+            self._context.controls.drain(thread_id, "the session was deleted")
+            return await self._context.remove(now, era)
 
         return self._context.call(work())

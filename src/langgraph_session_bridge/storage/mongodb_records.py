@@ -57,8 +57,8 @@ class MongoRecords:
     `records` (tool executions, context injections and the like), `threads` (the generation that fences deleted threads)
     and `meta` (schema, shards, epoch). Every document has the
     thread id `t`, and every query has equality on it, except `every_checkpoint`, `checkpoints_of_runs`, `sessions`,
-    `count_sessions`, `grouped_records` (some hundred threads at a time), and what a sweep asks: `deleted_threads` and
-    `threads_with_stones`.
+    `count_sessions`, `session_traces`, `grouped_records` (some hundred threads at a time), and what a sweep asks:
+    `overdue_sessions`, `deleted_threads` and `threads_with_stones`.
     """
 
     def __init__(self, client: Any, database: str, *, concurrency: int, owns_client: bool) -> None:

@@ -18,6 +18,7 @@ _RECORDS = {
     "message": "archived messages",
     "condensation": "condensations",
 }
+_WHO = ("t", "k", "i", "o", "r", "f.life.session_id", "f.life.thread_id", "f.life.user_id", "f.life.key")
 
 
 class MongoTraces(MongoFacets):
@@ -37,7 +38,7 @@ class MongoTraces(MongoFacets):
         return dict(found)
 
     async def session_traces(self, *, user_id: str | None = None, session_id: str | None = None) -> list[StoredRecord]:
-        """Sessions of a user or by id, those included that a deletion that was cut off left behind."""
+        """Who sessions of a user or by id are, those included that a deletion that was cut off left behind."""
         query: dict[str, Any] = {"k": SESSION}
         if user_id is not None:
             query["f.life.user_id"] = user_id
@@ -46,7 +47,7 @@ class MongoTraces(MongoFacets):
             start = thread_prefix(session_id)
             query["$or"] = [{"_id": {"$gte": start, "$lt": start + AFTER}, "t": session_id}, by_name]
         async with self._asking():
-            rows = await self._records.find(query).to_list(None)
+            rows = await self._records.find(query, dict.fromkeys(_WHO, 1)).to_list(None)
         return [stored_record(row) for row in rows]
 
     async def rename_user(self, thread_id: str, generation: int, user_id: str | None) -> int:
