@@ -15,8 +15,8 @@ from langgraph.checkpoint.base import empty_checkpoint
 from levels.lab import Lab
 
 from langgraph_session_bridge import SessionBridge, SessionManager
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
-from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.stores.redis_store import RedisSessionStore
 
 USERS, AT_ONCE = 100, 50
 MESSAGES = 20

@@ -11,7 +11,7 @@ from langgraph.graph import START, StateGraph
 from levels.lab import Lab
 
 from langgraph_session_bridge import SessionManager
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
 from registry.places import Place, described
 
 

@@ -34,7 +34,7 @@ from langgraph_session_bridge import (
     UnavailableError,
 )
 from langgraph_session_bridge.errors import NotResumableError
-from langgraph_session_bridge.sessions.resuming import Resumption
+from langgraph_session_bridge.sessions.lifecycle.resuming import Resumption
 
 STATUS: dict[type[SessionBridgeError], int] = {
     SessionNotFoundError: 404,

@@ -29,10 +29,10 @@ from langgraph_session_bridge.records.recorder.handler import SessionRecorder
 from langgraph_session_bridge.records.recordings import Recordings
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 from langgraph_session_bridge.sessions.backing import Backing
-from langgraph_session_bridge.sessions.leasing import Lease, shown
+from langgraph_session_bridge.sessions.following.prices import Prices
+from langgraph_session_bridge.sessions.lifecycle.leasing import Lease, shown
 from langgraph_session_bridge.sessions.manager import SessionManager
-from langgraph_session_bridge.sessions.prices import Prices
-from langgraph_session_bridge.sessions.stored import StoredSessions
+from langgraph_session_bridge.sessions.stores.stored import StoredSessions
 
 if TYPE_CHECKING:
     from langgraph_session_bridge.records.context.middleware import ContextMiddleware

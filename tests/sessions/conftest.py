@@ -13,8 +13,8 @@ from stores import emptied
 from langgraph_session_bridge import SessionBridge
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.sessions.manager import SessionManager
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
-from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.stores.redis_store import RedisSessionStore
 
 STORES = ("both tiers", "MongoDB only", "Redis only", "memory")
 OpenBridge = Callable[..., SessionBridge]

@@ -14,7 +14,10 @@ from langgraph_session_bridge import ConfigurationError, InvalidInputError, Sess
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.records.audio.counting import Tally
 from langgraph_session_bridge.records.happenings import event_facet
-from langgraph_session_bridge.sessions.keeping import (
+from langgraph_session_bridge.sessions.following.prices import Price
+from langgraph_session_bridge.sessions.models import Life, Transition
+from langgraph_session_bridge.sessions.reading.rows import ResumeRow, SessionRow, ToolRow, TotalRow, UsageRow
+from langgraph_session_bridge.sessions.stores.keeping import (
     CONDENSING,
     COUNTERS,
     KIND,
@@ -24,9 +27,6 @@ from langgraph_session_bridge.sessions.keeping import (
     micros_of,
     position,
 )
-from langgraph_session_bridge.sessions.models import Life, Transition
-from langgraph_session_bridge.sessions.prices import Price
-from langgraph_session_bridge.sessions.rows import ResumeRow, SessionRow, ToolRow, TotalRow, UsageRow
 from langgraph_session_bridge.storage.facets import Facet
 from sessions.conftest import OpenBridge
 

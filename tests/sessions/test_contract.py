@@ -20,8 +20,8 @@ from langgraph_session_bridge import (
     SessionNotFoundError,
     ValueTooLargeError,
 )
-from langgraph_session_bridge.sessions.keeping import life_facet, life_of
 from langgraph_session_bridge.sessions.models import Session, SessionConfig
+from langgraph_session_bridge.sessions.stores.keeping import life_facet, life_of
 from sessions.conftest import OpenManager
 
 EVERYTHING: dict[str, Any] = {
@@ -467,8 +467,8 @@ async def test_the_history_keeps_the_newest(sessions: SessionManager, place: str
 
 def test_the_same_object_serves_code_without_an_event_loop(place: str, request: pytest.FixtureRequest) -> None:
     servers = request.getfixturevalue("servers")
-    from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
-    from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
+    from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
+    from langgraph_session_bridge.sessions.stores.redis_store import RedisSessionStore
 
     def work(sessions: SessionManager) -> None:
         sessions.create("s", user_id="u").result()

@@ -21,8 +21,8 @@ from langgraph.types import Command, RetryPolicy, interrupt
 from langgraph_session_bridge import InvalidInputError, SessionBridge
 from langgraph_session_bridge.condense.condenser import Condenser
 from langgraph_session_bridge.condense.summarizing import Summarizing
+from langgraph_session_bridge.sessions.following.prices import Price
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.prices import Price
 from sessions.conftest import OpenBridge
 from sessions.truth import truth, used
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from langgraph_session_bridge import SessionManager
 from langgraph_session_bridge.records.audio.counting import CLOCK
-from langgraph_session_bridge.sessions.keeping import LIFE, life_facet, position, time_of, touch_facet
 from langgraph_session_bridge.sessions.models import Life
+from langgraph_session_bridge.sessions.stores.keeping import LIFE, life_facet, position, time_of, touch_facet
 
 
 async def test_documents_of_both_kinds_are_the_same_sessions(sessions: SessionManager) -> None:

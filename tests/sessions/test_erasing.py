@@ -29,7 +29,7 @@ from langgraph_session_bridge import (
 )
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
+from langgraph_session_bridge.sessions.stores.redis_store import RedisSessionStore
 from sessions.conftest import OpenBridge, OpenManager
 
 USER = "anna-4711"

@@ -25,8 +25,8 @@ from redis import Redis
 
 from langgraph_session_bridge import InvalidInputError, SessionBridge, SessionManager, SessionNotFoundError
 from langgraph_session_bridge.embedded import EmbeddedServers
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
 from langgraph_session_bridge.sessions.models import Session
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
 from sessions.conftest import OpenBridge, OpenManager
 
 Raw = Callable[[str], list[str]]
@@ -308,7 +308,7 @@ async def test_a_run_that_is_under_way_is_not_swept(open_bridge: OpenBridge, jou
 async def test_a_run_keeps_its_session_alive_for_as_long_as_it_lasts(
     open_bridge: OpenBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("langgraph_session_bridge.sessions.following.TOUCH_INTERVAL_S", 0.1)
+    monkeypatch.setattr("langgraph_session_bridge.sessions.following.follower.TOUCH_INTERVAL_S", 0.1)
     async with open_bridge() as bridge, open_bridge() as sweeper:
         await bridge.sessions.create("s", idle_ttl_s=1.5)
 
@@ -339,7 +339,7 @@ async def test_a_lifetime_that_another_process_changes_during_a_run_counts(
         async def node(state: dict[str, int]) -> dict[str, int]:
             await runner.sessions._context.follower.settle("s")
             await other.sessions.update("s", idle_ttl_s=60)
-            monkeypatch.setattr("langgraph_session_bridge.sessions.following.TOUCH_INTERVAL_S", 0)
+            monkeypatch.setattr("langgraph_session_bridge.sessions.following.follower.TOUCH_INTERVAL_S", 0)
             return {"n": 2}
 
         builder = StateGraph(dict)

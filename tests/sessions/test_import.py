@@ -20,10 +20,10 @@ from langgraph_session_bridge import InvalidInputError, SessionBridge, SessionCo
 from langgraph_session_bridge.checkpoint.dumping import Restoring
 from langgraph_session_bridge.embedded import EmbeddedServers
 from langgraph_session_bridge.errors import ConfigurationError, InvalidTypeError, UnavailableError
+from langgraph_session_bridge.sessions.branches.templates import THREAD
 from langgraph_session_bridge.sessions.export import importing
 from langgraph_session_bridge.sessions.manager import SessionManager
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
-from langgraph_session_bridge.sessions.templates import THREAD
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
 from langgraph_session_bridge.storage.facets import packed, unpacked
 from sessions.conftest import OpenBridge
 from sessions.storied import API_KEY, PASSWORD, storied_graph, tell_story

@@ -14,9 +14,9 @@ from stores import emptied
 
 from langgraph_session_bridge import SessionBridge, SessionBridgeSaver
 from langgraph_session_bridge.embedded import EmbeddedServers
-from langgraph_session_bridge.sessions.keeping import life_facet, micros_of, position, touch_facet
 from langgraph_session_bridge.sessions.models import Life
 from langgraph_session_bridge.sessions.states import STATUSES
+from langgraph_session_bridge.sessions.stores.keeping import life_facet, micros_of, position, touch_facet
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MANY, OTHERS, PAGE = 10_000, 300, 100

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from langgraph_session_bridge import InvalidInputError, InvalidTypeError, SessionManager, SessionNotFoundError
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
 
 
 async def test_the_longest_idle_make_room() -> None:

@@ -18,7 +18,7 @@ from langgraph_session_bridge import (
     SessionEndedError,
     SessionNotFoundError,
 )
-from langgraph_session_bridge.sessions.keeping import CONDENSED, CONDENSING
+from langgraph_session_bridge.sessions.stores.keeping import CONDENSED, CONDENSING
 from sessions.conftest import OpenBridge
 from sessions.test_branching import at, bridge, chatted, said
 

@@ -11,7 +11,7 @@ from redis import Redis
 
 from langgraph_session_bridge import ConfigurationError, JournalUnavailableError, SessionManager, SessionNotFoundError
 from langgraph_session_bridge.embedded import EmbeddedServers
-from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
+from langgraph_session_bridge.sessions.stores.redis_store import RedisSessionStore
 from sessions.test_analytics import put
 
 PREFIX = "sessions_alone"

@@ -9,8 +9,8 @@ import pytest
 from langgraph.types import Command, interrupt
 
 from langgraph_session_bridge import NotResumableError
+from langgraph_session_bridge.sessions.lifecycle.resuming import verdict
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.resuming import verdict
 from langgraph_session_bridge.sessions.states import STATUSES, Status
 from sessions.conftest import OpenBridge
 from sessions.test_following import State, eventually, graph

@@ -13,11 +13,11 @@ from stores import emptied
 
 from langgraph_session_bridge import ConfigurationError, SessionManager
 from langgraph_session_bridge.embedded import EmbeddedServers
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
-from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
+from langgraph_session_bridge.sessions.lifecycle.sweeping import Sweeping
 from langgraph_session_bridge.sessions.settings import SessionSettings
-from langgraph_session_bridge.sessions.stored import StoredSessions
-from langgraph_session_bridge.sessions.sweeping import Sweeping
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.stores.redis_store import RedisSessionStore
+from langgraph_session_bridge.sessions.stores.stored import StoredSessions
 
 NAMES = ("SESSION_", "REDIS_", "MONGODB_", "MEMORY_", "CLEANUP_", "MAX_SESSIONS", "LSB_")
 ADDRESS = "redis://localhost:6379"

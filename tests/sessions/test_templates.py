@@ -11,8 +11,8 @@ from langgraph_session_bridge import (
     SessionManager,
     SessionNotFoundError,
 )
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
-from langgraph_session_bridge.sessions.templates import THREAD
+from langgraph_session_bridge.sessions.branches.templates import THREAD
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
 from sessions.conftest import OpenBridge
 from sessions.test_branching import bridge
 

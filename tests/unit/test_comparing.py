@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from langgraph_session_bridge.records.capture.capture import Capture
-from langgraph_session_bridge.sessions.comparing import compare
+from langgraph_session_bridge.sessions.reading.comparing import compare
 
 SHOWN = Capture(level="full", max_value_bytes=40)
 

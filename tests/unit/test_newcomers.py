@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 
-from langgraph_session_bridge.sessions.newcomers import Newcomers
+from langgraph_session_bridge.sessions.following.newcomers import Newcomers
 
 
 def checkpoint(name: str, **lists: Any) -> Any:

@@ -15,9 +15,9 @@ from langgraph_session_bridge.cli.deployment import looking_at_deployment
 from langgraph_session_bridge.cli.listing import Since, among, cell, moment, seconds, show, when
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.analytics import Analytics
-from langgraph_session_bridge.sessions.listing import Filters
-from langgraph_session_bridge.sessions.rows import By
+from langgraph_session_bridge.sessions.reading.analytics import Analytics
+from langgraph_session_bridge.sessions.reading.listing import Filters
+from langgraph_session_bridge.sessions.reading.rows import By
 from langgraph_session_bridge.sessions.states import STATUSES
 
 ROWS = ("sessions", "resumes", "totals", "tools", "usage")

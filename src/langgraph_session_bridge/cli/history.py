@@ -15,8 +15,8 @@ from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.cli.deployment import looking_at_deployment, on_deployment
 from langgraph_session_bridge.cli.listing import Limit, Session, cell, first, show, told, when
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, say
-from langgraph_session_bridge.sessions.comparing import ChannelChange, ItemChange, StateDiff
-from langgraph_session_bridge.sessions.history import HistoryEntry
+from langgraph_session_bridge.sessions.reading.comparing import ChannelChange, ItemChange, StateDiff
+from langgraph_session_bridge.sessions.reading.history import HistoryEntry
 
 _COLUMNS = ("when", "checkpoint", "step", "source", "nodes", "changed", "bytes", "line")
 

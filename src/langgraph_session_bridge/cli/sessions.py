@@ -16,9 +16,9 @@ from langgraph_session_bridge.cli.deployment import looking_at_deployment
 from langgraph_session_bridge.cli.listing import Session as SessionArgument
 from langgraph_session_bridge.cli.listing import Since, among, brief, cell, moment, seconds, show, when
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, out, say
-from langgraph_session_bridge.sessions.ending import report_of
-from langgraph_session_bridge.sessions.listing import MAX_PAGE, Filters
+from langgraph_session_bridge.sessions.lifecycle.ending import report_of
 from langgraph_session_bridge.sessions.models import Session
+from langgraph_session_bridge.sessions.reading.listing import MAX_PAGE, Filters
 from langgraph_session_bridge.sessions.states import STATUSES
 
 _COLUMNS = ("last active", "session", "status", "user", "title", "tags", "turns", "tools", "errors")

@@ -11,8 +11,8 @@ from langgraph_session_bridge.checkpoint.saver import SessionBridgeSaver
 from langgraph_session_bridge.cli.deployment import on_deployment
 from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, emit, plain, say
 from langgraph_session_bridge.errors import InvalidInputError
+from langgraph_session_bridge.sessions.lifecycle.sweeping import GRACE_S, Then
 from langgraph_session_bridge.sessions.models import SessionSweep
-from langgraph_session_bridge.sessions.sweeping import GRACE_S, Then
 
 _LEFTOVER_S = 60.0
 

@@ -10,11 +10,11 @@ from langgraph_session_bridge.condense.record_archive import RecordArchive
 from langgraph_session_bridge.condense.transcripts import Transcripts
 from langgraph_session_bridge.records.recordings import Recordings
 from langgraph_session_bridge.sessions.backing import Backing
-from langgraph_session_bridge.sessions.memory_store import MemorySessionStore
-from langgraph_session_bridge.sessions.redis_store import RedisSessionStore
 from langgraph_session_bridge.sessions.settings import SessionSettings
-from langgraph_session_bridge.sessions.store import SessionStore
-from langgraph_session_bridge.sessions.stored import StoredSessions
+from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
+from langgraph_session_bridge.sessions.stores.redis_store import RedisSessionStore
+from langgraph_session_bridge.sessions.stores.store import SessionStore
+from langgraph_session_bridge.sessions.stores.stored import StoredSessions
 
 
 class OwnSessions(StoredSessions):

@@ -12,14 +12,14 @@ from langgraph_session_bridge.errors import ConfigurationError, InvalidInputErro
 from langgraph_session_bridge.records.calls import Call, Runner
 from langgraph_session_bridge.records.session_ids import SessionLike, session_of
 from langgraph_session_bridge.sessions.backing import Backing
-from langgraph_session_bridge.sessions.chore import Chore
-from langgraph_session_bridge.sessions.draining import Controls
-from langgraph_session_bridge.sessions.ending import EndHooks
-from langgraph_session_bridge.sessions.following import Follower
+from langgraph_session_bridge.sessions.following.follower import Follower
 from langgraph_session_bridge.sessions.ids import IdFactory
+from langgraph_session_bridge.sessions.lifecycle.chore import Chore
+from langgraph_session_bridge.sessions.lifecycle.draining import Controls
+from langgraph_session_bridge.sessions.lifecycle.ending import EndHooks
+from langgraph_session_bridge.sessions.lifecycle.removing import Lifetimes, RemovalHooks
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.registry import Place, Registry
-from langgraph_session_bridge.sessions.removing import Lifetimes, RemovalHooks
+from langgraph_session_bridge.sessions.stores.registry import Place, Registry
 
 T = TypeVar("T")
 

@@ -16,30 +16,30 @@ from langgraph_session_bridge.records.listeners import Listeners
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.alone import store_of
-from langgraph_session_bridge.sessions.analytics import Analysing
-from langgraph_session_bridge.sessions.anonymising import Anonymising
-from langgraph_session_bridge.sessions.appending import Appending
 from langgraph_session_bridge.sessions.backing import Backing
+from langgraph_session_bridge.sessions.branches.appending import Appending
+from langgraph_session_bridge.sessions.branches.merging import Merging
+from langgraph_session_bridge.sessions.branches.rewinding import Rewinding
 from langgraph_session_bridge.sessions.context import Context, none_run
 from langgraph_session_bridge.sessions.describing import fields_of
-from langgraph_session_bridge.sessions.erasing import Erasing
 from langgraph_session_bridge.sessions.export.exporting import Exporting
-from langgraph_session_bridge.sessions.following import Follower, nowhere
-from langgraph_session_bridge.sessions.keeping import COUNTERS
-from langgraph_session_bridge.sessions.leasing import Leases
-from langgraph_session_bridge.sessions.listing import Listing
-from langgraph_session_bridge.sessions.looking import Looking
-from langgraph_session_bridge.sessions.merging import Merging
+from langgraph_session_bridge.sessions.following.follower import Follower, nowhere
+from langgraph_session_bridge.sessions.following.prices import Prices, priced
+from langgraph_session_bridge.sessions.lifecycle.anonymising import Anonymising
+from langgraph_session_bridge.sessions.lifecycle.erasing import Erasing
+from langgraph_session_bridge.sessions.lifecycle.leasing import Leases
+from langgraph_session_bridge.sessions.lifecycle.removing import Lifetimes
+from langgraph_session_bridge.sessions.lifecycle.sweeping import Sweeping
+from langgraph_session_bridge.sessions.lifecycle.validating import Validating
 from langgraph_session_bridge.sessions.models import Counters, Fields, Session
-from langgraph_session_bridge.sessions.prices import Prices, priced
-from langgraph_session_bridge.sessions.registry import Registry, noted
-from langgraph_session_bridge.sessions.removing import Lifetimes
-from langgraph_session_bridge.sessions.rewinding import Rewinding
+from langgraph_session_bridge.sessions.reading.analytics import Analysing
+from langgraph_session_bridge.sessions.reading.listing import Listing
+from langgraph_session_bridge.sessions.reading.looking import Looking
 from langgraph_session_bridge.sessions.running import OwnLoop
 from langgraph_session_bridge.sessions.settings import SessionSettings
-from langgraph_session_bridge.sessions.store import SessionStore
-from langgraph_session_bridge.sessions.sweeping import Sweeping
-from langgraph_session_bridge.sessions.validating import Validating
+from langgraph_session_bridge.sessions.stores.keeping import COUNTERS
+from langgraph_session_bridge.sessions.stores.registry import Registry, noted
+from langgraph_session_bridge.sessions.stores.store import SessionStore
 
 
 class SessionManager(

@@ -14,9 +14,9 @@ from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.export import loading
 from langgraph_session_bridge.sessions.export.loading import Checked, Row
-from langgraph_session_bridge.sessions.keeping import KIND, TOUCH, life_facet, micros_in, position, touch_facet
 from langgraph_session_bridge.sessions.models import Life, Session
-from langgraph_session_bridge.sessions.registry import Place
+from langgraph_session_bridge.sessions.stores.keeping import KIND, TOUCH, life_facet, micros_in, position, touch_facet
+from langgraph_session_bridge.sessions.stores.registry import Place
 from langgraph_session_bridge.storage.facets import Facet
 
 _PAGE = 200

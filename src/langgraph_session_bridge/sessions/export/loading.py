@@ -18,9 +18,9 @@ from langgraph_session_bridge.checkpoint import dumping
 from langgraph_session_bridge.errors import DataIntegrityError, InvalidInputError, InvalidTypeError
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.export.lines import FORMAT, SCHEMA_VERSION
-from langgraph_session_bridge.sessions.keeping import DERIVED, LIFE, RECORD_ID, micros_in, time_of
-from langgraph_session_bridge.sessions.keeping import KIND as SESSION
 from langgraph_session_bridge.sessions.models import Life
+from langgraph_session_bridge.sessions.stores.keeping import DERIVED, LIFE, RECORD_ID, micros_in, time_of
+from langgraph_session_bridge.sessions.stores.keeping import KIND as SESSION
 from langgraph_session_bridge.storage.documents import name_of
 from langgraph_session_bridge.storage.facets import Facet
 

@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 
 from langgraph_session_bridge.errors import SessionConflictError, SessionNotFoundError
 from langgraph_session_bridge.moments import at_millisecond
-from langgraph_session_bridge.sessions.keeping import life_facet, life_of, session_of, touch_facet
 from langgraph_session_bridge.sessions.models import Life, Note, Session, Transition
 from langgraph_session_bridge.sessions.states import Event, Status, mode_of, target
-from langgraph_session_bridge.sessions.store import SessionStore
+from langgraph_session_bridge.sessions.stores.keeping import life_facet, life_of, session_of, touch_facet
+from langgraph_session_bridge.sessions.stores.store import SessionStore
 from langgraph_session_bridge.storage.facets import Facet
 from langgraph_session_bridge.storage.gates import STRICTNESS
 

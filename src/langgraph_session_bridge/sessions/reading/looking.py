@@ -10,14 +10,14 @@ from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.records.session_ids import SessionLike
-from langgraph_session_bridge.sessions import points
 from langgraph_session_bridge.sessions.backing import Backing
-from langgraph_session_bridge.sessions.comparing import StateDiff, compare
+from langgraph_session_bridge.sessions.branches import points
+from langgraph_session_bridge.sessions.branches.points import Point
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.history import HistoryEntry, entries
-from langgraph_session_bridge.sessions.phases import Phase, PhaseOf, phases_of
-from langgraph_session_bridge.sessions.points import Point
-from langgraph_session_bridge.sessions.resuming import state_of
+from langgraph_session_bridge.sessions.lifecycle.resuming import state_of
+from langgraph_session_bridge.sessions.reading.comparing import StateDiff, compare
+from langgraph_session_bridge.sessions.reading.history import HistoryEntry, entries
+from langgraph_session_bridge.sessions.reading.phases import Phase, PhaseOf, phases_of
 
 _SHOWN_CHARS = 200
 

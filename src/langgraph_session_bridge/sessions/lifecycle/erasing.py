@@ -10,8 +10,8 @@ from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.keeping import LIFE
 from langgraph_session_bridge.sessions.models import ErasureReport, Session
+from langgraph_session_bridge.sessions.stores.keeping import LIFE
 from langgraph_session_bridge.storage.facets import StoredRecord
 
 _LOOKS = 3

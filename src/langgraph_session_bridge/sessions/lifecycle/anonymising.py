@@ -14,7 +14,7 @@ from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
 from langgraph_session_bridge.sessions.models import AnonymisationReport, Session, SessionConfig, Transition
-from langgraph_session_bridge.sessions.registry import Place
+from langgraph_session_bridge.sessions.stores.registry import Place
 from langgraph_session_bridge.storage.documents import chunk_fields, re_encode, whole
 from langgraph_session_bridge.storage.pipeline import Pipeline
 

@@ -9,12 +9,13 @@ from langgraph_session_bridge.checkpoint.rewinding import roll_back
 from langgraph_session_bridge.errors import InvalidInputError, SessionBusyError, SessionEndedError
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
-from langgraph_session_bridge.sessions import ids, points
-from langgraph_session_bridge.sessions.branching import Branching
-from langgraph_session_bridge.sessions.leasing import Lease
+from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.branches import points
+from langgraph_session_bridge.sessions.branches.branching import Branching
+from langgraph_session_bridge.sessions.branches.points import Point
+from langgraph_session_bridge.sessions.lifecycle.leasing import Lease
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.points import Point
-from langgraph_session_bridge.sessions.registry import noted
+from langgraph_session_bridge.sessions.stores.registry import noted
 
 
 class Rewinding(Branching):

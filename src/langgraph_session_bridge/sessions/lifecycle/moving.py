@@ -13,11 +13,18 @@ from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.ending import EndHook, report_of
+from langgraph_session_bridge.sessions.lifecycle.ending import EndHook, report_of
+from langgraph_session_bridge.sessions.lifecycle.resuming import (
+    Restored,
+    Resumption,
+    Verdict,
+    refuse,
+    restored,
+    verdict,
+)
 from langgraph_session_bridge.sessions.models import Session, SessionReport
-from langgraph_session_bridge.sessions.registry import transitioned
-from langgraph_session_bridge.sessions.resuming import Restored, Resumption, Verdict, refuse, restored, verdict
 from langgraph_session_bridge.sessions.states import Event, target
+from langgraph_session_bridge.sessions.stores.registry import transitioned
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl

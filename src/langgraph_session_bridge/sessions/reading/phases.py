@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict
 
-from langgraph_session_bridge.sessions.history import HistoryEntry
+from langgraph_session_bridge.sessions.reading.history import HistoryEntry
 
 IDLE = "idle"
 PhaseOf = Mapping[str, str] | Callable[[Sequence[str]], str | None]

@@ -23,11 +23,11 @@ from langgraph_session_bridge.errors import (
 from langgraph_session_bridge.moments import at_millisecond
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.keeping import LIFE, TOUCH
+from langgraph_session_bridge.sessions.lifecycle.removing import RemovalHook
 from langgraph_session_bridge.sessions.models import Session, SessionSweep, Transition, expiry
-from langgraph_session_bridge.sessions.registry import MOST_TRANSITIONS, Place, transitioned
-from langgraph_session_bridge.sessions.removing import RemovalHook
 from langgraph_session_bridge.sessions.states import target
+from langgraph_session_bridge.sessions.stores.keeping import LIFE, TOUCH
+from langgraph_session_bridge.sessions.stores.registry import MOST_TRANSITIONS, Place, transitioned
 from langgraph_session_bridge.storage.facets import StoredRecord
 
 Then = Literal["delete", "expire"]

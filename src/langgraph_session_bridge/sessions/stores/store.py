@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from langgraph_session_bridge.sessions.search import Search
+from langgraph_session_bridge.sessions.stores.search import Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.gates import Mode
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
-from langgraph_session_bridge.sessions.search import DUE, Search
+from langgraph_session_bridge.sessions.stores.keeping import KIND, LIFE, RECORD_ID, TOUCH
+from langgraph_session_bridge.sessions.stores.search import DUE, Search
 from langgraph_session_bridge.storage.facets import StoredRecord, decoded, encoded
 
 

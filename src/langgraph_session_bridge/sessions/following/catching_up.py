@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidTransitionError, SessionBridgeError, UnavailableError
+from langgraph_session_bridge.sessions.following.noticing import error_of, interrupts
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.noticing import error_of, interrupts
-from langgraph_session_bridge.sessions.registry import Place, Registry
-from langgraph_session_bridge.sessions.search import Search
 from langgraph_session_bridge.sessions.states import Event
+from langgraph_session_bridge.sessions.stores.registry import Place, Registry
+from langgraph_session_bridge.sessions.stores.search import Search
 
 logger = logging.getLogger(__name__)
 

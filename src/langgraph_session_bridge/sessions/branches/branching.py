@@ -14,14 +14,15 @@ from langgraph_session_bridge.errors import InvalidInputError, SessionConflictEr
 from langgraph_session_bridge.records.audio.counting import CLOCK
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
-from langgraph_session_bridge.sessions import ids, points
+from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.backing import Backing
+from langgraph_session_bridge.sessions.branches import points
+from langgraph_session_bridge.sessions.branches.points import Point
 from langgraph_session_bridge.sessions.describing import fields_of
-from langgraph_session_bridge.sessions.keeping import life_facet, position, time_of, touch_facet
-from langgraph_session_bridge.sessions.making import Making
+from langgraph_session_bridge.sessions.lifecycle.making import Making
+from langgraph_session_bridge.sessions.lifecycle.resuming import pending_in
 from langgraph_session_bridge.sessions.models import Fields, Life, Parent, PendingInterrupt, Session, Transition
-from langgraph_session_bridge.sessions.points import Point
-from langgraph_session_bridge.sessions.resuming import pending_in
+from langgraph_session_bridge.sessions.stores.keeping import life_facet, position, time_of, touch_facet
 from langgraph_session_bridge.storage.facets import OF_STATE, Facet
 
 _COPIED = (*OF_STATE, "tool", "event", "context")

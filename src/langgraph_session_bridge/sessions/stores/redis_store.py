@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, position, traces
-from langgraph_session_bridge.sessions.search import DUE, Order, Search
+from langgraph_session_bridge.sessions.stores.keeping import KIND, LIFE, RECORD_ID, TOUCH, overdue, position, traces
+from langgraph_session_bridge.sessions.stores.search import DUE, Order, Search
 from langgraph_session_bridge.settings import Settings
 from langgraph_session_bridge.storage.addresses import parse_redis_address
 from langgraph_session_bridge.storage.clients import open_redis

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.keeping import LIFE, TOUCH, micros_of
 from langgraph_session_bridge.sessions.states import STATUSES, Status
+from langgraph_session_bridge.sessions.stores.keeping import LIFE, TOUCH, micros_of
 from langgraph_session_bridge.storage.facets import StoredRecord
 
 Order = Literal["-last_activity_at", "last_activity_at", "-created_at", "created_at"]

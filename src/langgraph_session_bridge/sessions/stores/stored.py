@@ -11,8 +11,8 @@ from typing import Any
 
 from langgraph_session_bridge.errors import DurabilityTimeoutError
 from langgraph_session_bridge.records.outbox import Outbox
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, TOUCH
-from langgraph_session_bridge.sessions.search import DUE, Search
+from langgraph_session_bridge.sessions.stores.keeping import KIND, LIFE, RECORD_ID, TOUCH
+from langgraph_session_bridge.sessions.stores.search import DUE, Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.gates import Mode
 from langgraph_session_bridge.storage.runtime import Runtime

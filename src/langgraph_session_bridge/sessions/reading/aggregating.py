@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from langgraph_session_bridge.records.audio.sketch import LOG_GROWTH, LOWEST_S, NANOSECONDS, Sketch
-from langgraph_session_bridge.sessions.noticing import SUMMARIZATION
-from langgraph_session_bridge.sessions.prices import Pricing
-from langgraph_session_bridge.sessions.rows import USED, SessionRow, ToolRow, TotalRow, UsageRow
+from langgraph_session_bridge.sessions.following.noticing import SUMMARIZATION
+from langgraph_session_bridge.sessions.following.prices import Pricing
+from langgraph_session_bridge.sessions.reading.rows import USED, SessionRow, ToolRow, TotalRow, UsageRow
 
 Stage = Mapping[str, Any]
 

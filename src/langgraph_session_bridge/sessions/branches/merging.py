@@ -11,14 +11,15 @@ from langgraph_session_bridge.errors import InvalidInputError, SessionEndedError
 from langgraph_session_bridge.records.audio.counting import CLOCK, TOTALS, read_totals
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
-from langgraph_session_bridge.sessions import ids, points
+from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.backing import Backing
+from langgraph_session_bridge.sessions.branches import points
+from langgraph_session_bridge.sessions.branches.points import Point
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.keeping import CONDENSED, CONDENSING, COUNTERS, KIND, RECORD_ID, USAGE
-from langgraph_session_bridge.sessions.leasing import shown
+from langgraph_session_bridge.sessions.lifecycle.leasing import shown
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.points import Point
-from langgraph_session_bridge.sessions.registry import noted
+from langgraph_session_bridge.sessions.stores.keeping import CONDENSED, CONDENSING, COUNTERS, KIND, RECORD_ID, USAGE
+from langgraph_session_bridge.sessions.stores.registry import noted
 from langgraph_session_bridge.storage.facets import ENDING, Facet, StoredRecord
 from langgraph_session_bridge.storage.record_store import RecordStore
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from langgraph_session_bridge.records.audio.counting import Path
-from langgraph_session_bridge.sessions.keeping import CONDENSED, CONDENSING, COUNTERS, USAGE
+from langgraph_session_bridge.sessions.following.prices import Pricing
 from langgraph_session_bridge.sessions.models import LastError, PendingInterrupt
-from langgraph_session_bridge.sessions.prices import Pricing
+from langgraph_session_bridge.sessions.stores.keeping import CONDENSED, CONDENSING, COUNTERS, USAGE
 
 SUMMARIZATION = "summarization"
 """Purpose of a request that writes a summary, by our condensers as by LangChain's."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from langgraph_session_bridge.errors import InvalidTransitionError, SessionConflictError
 from langgraph_session_bridge.sessions.context import Context
+from langgraph_session_bridge.sessions.lifecycle.resuming import pending_in
 from langgraph_session_bridge.sessions.models import LastError, PendingInterrupt, Session
-from langgraph_session_bridge.sessions.registry import Place
-from langgraph_session_bridge.sessions.resuming import pending_in
 from langgraph_session_bridge.sessions.states import Event
+from langgraph_session_bridge.sessions.stores.registry import Place
 
 QUIET_S = 60.0
 """A session of which nothing was heard for so long is run by nobody, as far as anybody can tell."""

@@ -10,11 +10,11 @@ from langgraph_session_bridge.records.audio.counting import CLOCK
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions import ids
+from langgraph_session_bridge.sessions.branches.templates import Templates
 from langgraph_session_bridge.sessions.describing import fields_of
-from langgraph_session_bridge.sessions.keeping import position, time_of, touch_facet
+from langgraph_session_bridge.sessions.lifecycle.moving import Moving
 from langgraph_session_bridge.sessions.models import Fields, Life, Parent, Session
-from langgraph_session_bridge.sessions.moving import Moving
-from langgraph_session_bridge.sessions.templates import Templates
+from langgraph_session_bridge.sessions.stores.keeping import position, time_of, touch_facet
 
 
 class Making(Moving):

@@ -11,8 +11,8 @@ from langgraph_session_bridge.errors import InvalidTypeError, SessionEndedError
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.keeping import COUNTERS
-from langgraph_session_bridge.sessions.leasing import shown
+from langgraph_session_bridge.sessions.lifecycle.leasing import shown
+from langgraph_session_bridge.sessions.stores.keeping import COUNTERS
 
 
 class Appending:

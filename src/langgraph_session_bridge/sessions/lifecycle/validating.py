@@ -17,7 +17,7 @@ from langgraph_session_bridge.records.session_ids import SessionLike
 from langgraph_session_bridge.records.settling import OPEN, is_open
 from langgraph_session_bridge.records.tools import KIND
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.mending import mended
+from langgraph_session_bridge.sessions.following.mending import mended
 from langgraph_session_bridge.sessions.models import Session, Validation
 from langgraph_session_bridge.storage.pipeline import Pipeline
 from langgraph_session_bridge.storage.pool import Snapshot

@@ -14,10 +14,10 @@ from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.query import Query
 from langgraph_session_bridge.sessions import ids
 from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.keeping import WAITING, session_of
 from langgraph_session_bridge.sessions.models import Session, SessionPage, SessionStats
-from langgraph_session_bridge.sessions.search import Order, Scalar, Search, position_of
 from langgraph_session_bridge.sessions.states import STATUSES, Status
+from langgraph_session_bridge.sessions.stores.keeping import WAITING, session_of
+from langgraph_session_bridge.sessions.stores.search import Order, Scalar, Search, position_of
 
 MAX_PAGE = 1000
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal, TypedDict, cast
 
-from langgraph_session_bridge.sessions.ending import report_of
+from langgraph_session_bridge.sessions.lifecycle.ending import report_of
 from langgraph_session_bridge.sessions.models import Session, Transition
 from langgraph_session_bridge.sessions.states import Status
 

@@ -21,14 +21,14 @@ from langgraph_session_bridge.condense.archive import Condensation
 from langgraph_session_bridge.condense.record_archive import condensation_key
 from langgraph_session_bridge.errors import InvalidInputError, UnavailableError
 from langgraph_session_bridge.records.audio.counting import CLOCK, Path, Tally
-from langgraph_session_bridge.sessions.catching_up import STRANGER_S, CatchingUp
-from langgraph_session_bridge.sessions.followed import Followed, Registered, registered
-from langgraph_session_bridge.sessions.keeping import COUNTERS, KIND, RECORD_ID, touch_facet
+from langgraph_session_bridge.sessions.following.catching_up import STRANGER_S, CatchingUp
+from langgraph_session_bridge.sessions.following.followed import Followed, Registered, registered
+from langgraph_session_bridge.sessions.following.newcomers import Newcomers
+from langgraph_session_bridge.sessions.following.noticing import FREE, MOVING, amounts, condensed
+from langgraph_session_bridge.sessions.following.prices import Pricing
 from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.newcomers import Newcomers
-from langgraph_session_bridge.sessions.noticing import FREE, MOVING, amounts, condensed
-from langgraph_session_bridge.sessions.prices import Pricing
-from langgraph_session_bridge.sessions.registry import Registry
+from langgraph_session_bridge.sessions.stores.keeping import COUNTERS, KIND, RECORD_ID, touch_facet
+from langgraph_session_bridge.sessions.stores.registry import Registry
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from operator import attrgetter
 from typing import Any
 
 from langgraph_session_bridge.errors import InvalidInputError
-from langgraph_session_bridge.sessions.compact import Compact, is_plain, rough_bounds
-from langgraph_session_bridge.sessions.keeping import KIND, LIFE, RECORD_ID, overdue, traces
-from langgraph_session_bridge.sessions.search import DUE, Search
+from langgraph_session_bridge.sessions.stores.compact import Compact, is_plain, rough_bounds
+from langgraph_session_bridge.sessions.stores.keeping import KIND, LIFE, RECORD_ID, overdue, traces
+from langgraph_session_bridge.sessions.stores.search import DUE, Search
 from langgraph_session_bridge.storage.facets import Facet, StoredRecord
 from langgraph_session_bridge.storage.gates import Mode
 

@@ -10,7 +10,9 @@ from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.records import happenings, tools
 from langgraph_session_bridge.records.calls import Call
 from langgraph_session_bridge.records.query import Query
-from langgraph_session_bridge.sessions.aggregating import (
+from langgraph_session_bridge.sessions.context import Context
+from langgraph_session_bridge.sessions.models import Session
+from langgraph_session_bridge.sessions.reading.aggregating import (
     USAGE_QUERY,
     Stage,
     Tool,
@@ -19,10 +21,8 @@ from langgraph_session_bridge.sessions.aggregating import (
     usage_row,
     usage_stages,
 )
-from langgraph_session_bridge.sessions.context import Context
-from langgraph_session_bridge.sessions.listing import Filters, Listing
-from langgraph_session_bridge.sessions.models import Session
-from langgraph_session_bridge.sessions.rows import (
+from langgraph_session_bridge.sessions.reading.listing import Filters, Listing
+from langgraph_session_bridge.sessions.reading.rows import (
     COLUMNS,
     By,
     ResumeRow,

@@ -1,0 +1,1 @@
+"""How sessions follow their graphs: what is noticed, counted and mended."""

@@ -1,0 +1,1 @@
+"""From making a session to the end of everything that belongs to it."""

@@ -1,0 +1,1 @@
+"""Lists, histories and what many sessions amount to."""

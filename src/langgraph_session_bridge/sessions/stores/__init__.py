@@ -1,0 +1,1 @@
+"""Where sessions are kept: the registry over any store, and the stores."""
