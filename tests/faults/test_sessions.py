@@ -17,8 +17,8 @@ from langgraph.types import Command, interrupt
 from sessions.truth import truth
 
 from langgraph_session_bridge import SessionBridge, SessionBridgeSaver, UnavailableError
-from langgraph_session_bridge.sessions.following.follower import catching_up
-from langgraph_session_bridge.sessions.following.follower import follower as following
+from langgraph_session_bridge.sessions.following import catching_up
+from langgraph_session_bridge.sessions.following import follower as following
 
 from .harness import HASTY, ROUNDS, Pair, Place, wait_until
 

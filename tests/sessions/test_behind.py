@@ -13,7 +13,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 
 from langgraph_session_bridge import RefusedError, SessionBridge
-from langgraph_session_bridge.sessions.following.follower import mending
+from langgraph_session_bridge.sessions.following import mending
 from langgraph_session_bridge.sessions.manager import SessionManager
 from langgraph_session_bridge.sessions.stores.memory_store import MemorySessionStore
 from sessions.conftest import OpenBridge

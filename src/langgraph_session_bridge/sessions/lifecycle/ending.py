@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from langgraph_session_bridge.errors import InvalidInputError
 from langgraph_session_bridge.records.capture.plain import plain
+from langgraph_session_bridge.sessions.lifecycle.hooks import NamedHooks
 from langgraph_session_bridge.sessions.models import Session, SessionReport
 
 logger = logging.getLogger(__name__)
@@ -18,31 +18,8 @@ EndHook = Callable[[SessionReport], Awaitable[Any] | Any]
 """Called with the report when a session ended; what it returns is kept on the session, as plain JSON."""
 
 
-class EndHooks:
-    """What runs when a session ends, by name, in the order of registration."""
-
-    def __init__(self) -> None:
-        self._hooks: dict[str, EndHook] = {}
-
-    def add(self, hook: EndHook, name: str | None = None) -> Callable[[], None]:
-        """Registers a hook; the function returned takes it off again.
-
-        Raises:
-            InvalidInputError: The name is taken, or cannot be a name.
-        """
-        known = name or getattr(hook, "__name__", type(hook).__name__)
-        if not known or known in self._hooks or "." in known or known.startswith("$"):
-            raise InvalidInputError(f"A hook cannot be called {known!r}: names are unique, without dots. Pass `name`.")
-        self._hooks[known] = hook
-
-        def off() -> None:
-            if self._hooks.get(known) is hook:
-                del self._hooks[known]
-
-        return off
-
-    def __bool__(self) -> bool:
-        return bool(self._hooks)
+class EndHooks(NamedHooks[EndHook]):
+    """What runs when a session ends."""
 
     async def run(self, report: SessionReport) -> dict[str, Any]:
         """What the hooks said. One that fails neither stops the others nor takes the end back; its error is kept."""

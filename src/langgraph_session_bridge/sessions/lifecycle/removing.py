@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from langgraph_session_bridge.errors import InvalidInputError, PurgeIncompleteError
+from langgraph_session_bridge.errors import PurgeIncompleteError
 from langgraph_session_bridge.sessions.describing import fields_of
+from langgraph_session_bridge.sessions.lifecycle.hooks import NamedHooks
 from langgraph_session_bridge.sessions.models import Session
 
 logger = logging.getLogger(__name__)
@@ -36,28 +37,8 @@ class Lifetimes:
         return cls({name: value for name, value in fields_of(given).items() if value is not None})
 
 
-class RemovalHooks:
-    """What runs before a session is deleted, by name, in the order of registration."""
-
-    def __init__(self) -> None:
-        self._hooks: dict[str, RemovalHook] = {}
-
-    def add(self, hook: RemovalHook, name: str | None = None) -> Callable[[], None]:
-        """Registers a hook; the function returned takes it off again.
-
-        Raises:
-            InvalidInputError: The name is taken.
-        """
-        known = name or getattr(hook, "__name__", type(hook).__name__)
-        if not known or known in self._hooks:
-            raise InvalidInputError(f"A hook cannot be called {known!r}: names are unique. Pass `name`.")
-        self._hooks[known] = hook
-
-        def off() -> None:
-            if self._hooks.get(known) is hook:
-                del self._hooks[known]
-
-        return off
+class RemovalHooks(NamedHooks[RemovalHook]):
+    """What runs before a session is deleted."""
 
     async def run(self, session: Session) -> None:
         """Runs the hooks; one that fails stops the deletion, since what it was to remove could not be found any more.
