@@ -382,3 +382,29 @@ async def test_a_branch_does_not_take_the_place_of_records(bridge: SessionBridge
         with pytest.raises(InvalidInputError, match="has records already"):
             await made
     assert len(await bridge.records.tool_executions("b")) == 1
+
+
+@pytest.mark.parametrize("what", ["put", "session"])
+async def test_what_comes_at_the_last_moment_is_not_replaced_by_a_branch(
+    bridge: SessionBridge, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    graph = await chatted(bridge, 1)
+    pipeline = await bridge.saver._runtime.pipeline()
+    reveal = pipeline.reveal
+
+    async def late(*arguments: Any) -> bool:
+        if what == "put":
+            await graph.ainvoke({"messages": [("human", "first")]}, at("b"))
+        else:
+            await bridge.sessions.create("b", user_id="u-2")
+        return bool(await reveal(*arguments))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "reveal", late)
+        with pytest.raises(SessionConflictError):
+            await bridge.sessions.branch("s", session_id="b")
+    if what == "put":
+        await graph.ainvoke({"messages": [("human", "second")]}, at("b"))
+        assert (await said(graph, "b"))[::2] == ["first", "second"]
+    else:
+        assert (await bridge.sessions.get("b")).user_id == "u-2"

@@ -197,8 +197,7 @@ async def _made(
                 yield (target, generation + 1), archive
         except TimeoutError as error:
             raise UnavailableError(f"Branching to {target[:80]!r} took over {LONGEST_S / 2:g} s.") from error
-        await check()
-        if not await pipeline.reveal(target, generation):
+        if not await pipeline.reveal(target, generation, check):
             raise UnavailableError(f"Thread {target[:80]!r} was deleted while it was branched to; try again.")
     finally:
         await archive.release(target)

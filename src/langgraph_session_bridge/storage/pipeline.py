@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 from langgraph_session_bridge.errors import (
@@ -32,6 +32,8 @@ from langgraph_session_bridge.storage.tidier import Tidier
 from langgraph_session_bridge.storage.work import Work
 from langgraph_session_bridge.storage.writer import ArchiveWriter, JournalWriter
 from langgraph_session_bridge.telemetry import SIZE, TEMPERATURE, Operation, Telemetry
+
+Check = Callable[[], Awaitable[None]]
 
 _SKEW_MS = 3_600_000
 """Without a journal sequences are clocks, which are trusted to agree within an hour."""
@@ -257,8 +259,13 @@ class Pipeline:
         with self._shared.telemetry.delete_thread(thread_id):
             return await self._delete_thread(thread_id, only)
 
-    async def reveal(self, thread_id: str, generation: int) -> bool:
+    async def reveal(self, thread_id: str, generation: int, check: Check) -> bool:
         """Ends the thread's generation as deleting does, but what was stored in the next one appears.
+
+        Args:
+            thread_id: The thread.
+            generation: The one that holds nothing.
+            check: Called when no put gets through any more; raises if there is something after all.
 
         Returns:
             Whether it was the living one still: what is deleted meanwhile does not appear.
@@ -266,7 +273,7 @@ class Pipeline:
         Raises:
             PurgeIncompleteError: A tier did not answer.
         """
-        return await self._delete_thread(thread_id, generation, reveal=True)
+        return await self._delete_thread(thread_id, generation, check)
 
     async def finish_deletion(self, thread_id: str) -> None:
         """Removes what deletions of a thread, or branches to it, left in both tiers; its living generation stays.
@@ -285,14 +292,16 @@ class Pipeline:
             finally:
                 await self.archive.release(thread_id)
 
-    async def _delete_thread(self, thread_id: str, only: int | None, *, reveal: bool = False) -> bool:
+    async def _delete_thread(self, thread_id: str, only: int | None, reveal: Check | None = None) -> bool:
         step = "nothing was deleted yet"
         seconds = self._settings.connect_timeout_s
         try:
             if only is not None and await self.archive.generation(thread_id) != only:
                 return False
             await self._hold(thread_id)
-            generation = await self._end(thread_id, only, reveal)
+            if reveal is not None:
+                await self._checked(thread_id, reveal)
+            generation = await self._end(thread_id, only, reveal is not None)
             if generation is None:
                 await self.finish_deletion(thread_id)  # which lets puts go on
                 return False
@@ -309,6 +318,13 @@ class Pipeline:
             message = f"Deleting thread {thread_id[:80]!r} is incomplete: {step}. Call delete_thread again. ({error})"
             raise PurgeIncompleteError(message) from error
         return True
+
+    async def _checked(self, thread_id: str, check: Check) -> None:
+        try:
+            await check()
+        except BaseException:
+            await self.finish_deletion(thread_id)  # which lets puts go on
+            raise
 
     async def _end(self, thread_id: str, only: int | None, reveal: bool) -> int | None:
         """Ends the living generation, or one that is named if it still lives."""
