@@ -33,6 +33,7 @@ def test_checkpoints_are_listed_and_compared(run: Run, bridge: SessionBridge) ->
     assert [each["step"] for each in checkpoints] == [6, 5, 4, 3, 2, 1, 0, -1]
     assert run("history", "s", "--limit", "1", "--json").json["more"] is True
     first = checkpoints[-2]["checkpoint_id"]
+    assert first in shown.out, "ids can be handed on to the other commands, however narrow the terminal is"
     shown = run("diff", "s", first)
     assert shown.code == 0 and "+ ai ai-1: reply to hello" in shown.out
     assert "[red]tool[/red]" in shown.out and "hunter2" not in shown.out

@@ -282,6 +282,17 @@ async def test_what_becomes_active_while_it_is_marked_lives_on(
 
 
 @pytest.mark.parametrize("journal", [True, False])
+async def test_a_session_that_is_leased_is_not_swept_as_idle(open_bridge: OpenBridge, journal: bool) -> None:
+    async with open_bridge(journal=journal) as holder, open_bridge(journal=journal) as sweeper:
+        await holder.sessions.create("s", idle_ttl_s=SOON)
+        lease = await holder.sessions.lease("s", ttl_s=60)
+        await asyncio.sleep(2 * SOON)  # time is the subject
+        assert (await sweeper.sessions.sweep(grace_s=0)).kept == {"s": "it was active"}
+        await lease.release()
+        assert (await sweeper.sessions.sweep(grace_s=0)).deleted == ["s"]
+
+
+@pytest.mark.parametrize("journal", [True, False])
 async def test_a_run_that_is_under_way_is_not_swept(open_bridge: OpenBridge, journal: bool) -> None:
     async with open_bridge(journal=journal) as bridge:
         await bridge.sessions.create("s", hard_ttl_s=SOON)

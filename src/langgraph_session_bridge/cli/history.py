@@ -18,6 +18,7 @@ from langgraph_session_bridge.cli.output import Debug, ExitCode, Json, command, 
 from langgraph_session_bridge.sessions.reading.comparing import ChannelChange, ItemChange, StateDiff
 from langgraph_session_bridge.sessions.reading.history import HistoryEntry
 
+_ID_CHARS = 36
 _COLUMNS = ("when", "checkpoint", "step", "source", "nodes", "changed", "bytes", "line")
 
 Checkpoint = Annotated[str | None, typer.Option("--checkpoint", help="This checkpoint, as `history` lists it.")]
@@ -43,7 +44,8 @@ def history(
     if json:
         told("checkpoints", session, found, ok=True, more=more)
     else:
-        show(_COLUMNS, map(_row, found), previews=("nodes", "changed"), nothing="no checkpoints", more=more)
+        previews, ids = ("nodes", "changed"), {"checkpoint": _ID_CHARS}
+        show(_COLUMNS, map(_row, found), previews=previews, nothing="no checkpoints", more=more, whole=ids)
     return ExitCode.OK
 
 

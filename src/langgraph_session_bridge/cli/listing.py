@@ -76,7 +76,13 @@ def told(name: str, session: str, records: Sequence[BaseModel], *, ok: bool, mor
 
 
 def show(
-    columns: Sequence[str], rows: Iterable[Sequence[Text]], *, previews: Collection[str], nothing: str, more: bool
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Text]],
+    *,
+    previews: Collection[str],
+    nothing: str,
+    more: bool,
+    whole: Mapping[str, int] | None = None,
 ) -> None:
     """One line for each record, no wider than the terminal.
 
@@ -86,11 +92,13 @@ def show(
         previews: The columns that give way when there is not enough room.
         nothing: What to say if there is no row.
         more: Whether there are more records than are shown.
+        whole: Columns that keep so many characters, since other commands want them.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        preview = name in previews
-        table.add_column(name, no_wrap=not preview, overflow="ellipsis", max_width=None if preview else 28)
+        preview, least = name in previews, (whole or {}).get(name)
+        most = None if preview or least else 28
+        table.add_column(name, no_wrap=not preview, overflow="ellipsis", min_width=least, max_width=most)
     for row in rows:
         table.add_row(*row)
     if not table.row_count:

@@ -103,12 +103,12 @@ class StoredSessions:
         return await archive.overdue_sessions(until, since=since, user_id=user_id, limit=limit)
 
     async def active_at(self, thread_id: str) -> datetime | None:
-        """The time in the id of the newest checkpoint, once everything of the thread is flushed."""
+        """The time in the id of the newest checkpoint, when all of the thread is flushed; or the end of a lease."""
         pipeline = await self._runtime.pipeline()
         await pipeline.flush_thread(thread_id)
-        generation = await pipeline.archive.generation(thread_id)
-        names = await pipeline.archive.names(thread_id, generation, "c/")
-        return max(filter(None, map(made_at, names)), default=None)
+        standing = await pipeline.archive.standing(thread_id)
+        names = await pipeline.archive.names(thread_id, standing.generation, "c/")
+        return max(filter(None, [*map(made_at, names), standing.gate.until]), default=None)
 
     async def era(self, thread_id: str) -> str:
         """The living generation."""
