@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,9 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 from pytest_examples import CodeExample, EvalExample, find_examples
+from typer.testing import CliRunner
+
+from langgraph_session_bridge.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -85,8 +87,7 @@ def test_readme_commands_exist(command: str) -> None:
         subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, check=True, capture_output=True)
     elif program == "session-bridge":
         verbs = [argument for argument in arguments if re.fullmatch(r"[a-z][a-z-]*", argument)][:1]
-        bridge = Path(sys.executable).with_name("session-bridge")
-        subprocess.run([bridge, *verbs, "--help"], check=True, capture_output=True)
+        assert CliRunner().invoke(app, [*verbs, "--help"]).exit_code == 0
     else:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         asked = re.findall(r"langgraph-session-bridge\[([^\]]+)\]", command)
